@@ -1,0 +1,1 @@
+"""Ground floor: errors, units, calendar, number formatting, languages and the base of results."""

@@ -1,0 +1,1 @@
+"""Where events live. `base` is the contract; DuckDB is embedded, ClickHouse and Spark follow the same protocol."""

@@ -1,0 +1,1 @@
+"""Compiled passes over (user, time, code) arrays. Knows numpy and numba, nothing of ours."""
