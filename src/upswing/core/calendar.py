@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
@@ -19,7 +19,7 @@ WeekStart = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "sat
 WEEKDAYS: Final[tuple[WeekStart, ...]] = (
     "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday",
 )  # fmt: skip
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
@@ -83,7 +83,9 @@ class Calendar:
         return self.instant(self._floor_date(moment.date(), period))
 
     def edges(self, period: Period, start: str | date | int, stop: str | date | int) -> NDArray[np.int64]:
-        """Edges (µs UTC) of the local periods that cover [start, stop): the first contains `start`, the last ends at or after `stop`.
+        """Edges (µs UTC) of the local periods that cover [start, stop).
+
+        The first period contains `start`, the last ends at or after `stop`.
 
         Returns:
             shape (n_periods + 1,), strictly ascending.

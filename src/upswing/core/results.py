@@ -64,8 +64,9 @@ class Chart:
     """A picture of one of the result's tables; the table is its twin for those who cannot or would not look.
 
     Args:
-        kind: the form. ``funnel``: horizontal bars of `y` per row; ``triangle``: cohort matrix; ``line``/``bar``/``stacked``:
-            `y` columns over `x`; ``flow``: columns source, target and count; ``interval``: estimate with lower and upper.
+        kind: the form. ``funnel``: horizontal bars of `y` per row; ``triangle``: cohort matrix; ``line``, ``bar`` and
+            ``stacked``: `y` columns over `x`; ``flow``: columns source, target and count; ``interval``: estimate
+            with lower and upper.
         table: name of the table it draws.
         x: key of the column along the axis or the row label.
         y: keys of the drawn columns.
@@ -168,6 +169,10 @@ class Result:
     def verdict(self) -> Text | str:
         """The answer in one sentence; empty where numbers must speak for themselves."""
         return ""
+
+    def passed(self) -> bool | None:
+        """The answer to a yes-or-no question (a target met, a check passed); None where none was asked."""
+        return None
 
     def data(self) -> dict[str, object]:
         """The verb's own JSON body, without what `HowComputed` adds."""

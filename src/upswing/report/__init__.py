@@ -1,0 +1,1 @@
+"""Results as terminal tables, self-contained HTML pages and charts."""

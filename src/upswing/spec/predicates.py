@@ -153,5 +153,7 @@ class Did(Spec):
     did: str | list[str] = Field(description="Event name, or several (any of them).")
     at_least: int | None = Field(default=None, ge=0, description="Minimum count (1 when neither bound is given).")
     at_most: int | None = Field(default=None, ge=0, description="Maximum count; 0 = did not.")
-    within: DurationField | None = Field(default=None, description="Counted back from the end of the range; all time if absent.")
+    within: DurationField | None = Field(
+        default=None, description="Counted back from the end of the range; all time if absent."
+    )
     where: list[Condition] = Field(default_factory=list, description="Conditions on those events.")

@@ -45,8 +45,10 @@ class EventMatch(Spec):
         if not self.where:
             return names
         condition = self.condition()
-        shown = self.where[0].expr if len(self.where) == 1 and isinstance(self.where[0], ExpressionCondition) else (
-            condition.sql(dialect="duckdb") if condition is not None else ""
+        shown = (
+            self.where[0].expr
+            if len(self.where) == 1 and isinstance(self.where[0], ExpressionCondition)
+            else (condition.sql(dialect="duckdb") if condition is not None else "")
         )
         return f"{names}[{shown}]"
 
@@ -59,7 +61,9 @@ class Step(EventMatch):
     optional: bool = Field(default=False, description="May be skipped.")
     min_gap: DurationField | None = Field(default=None, description="Shortest time since the step before.")
     max_gap: DurationField | None = Field(default=None, description="Longest time since the step before.")
-    hold: str | None = Field(default=None, description="Property of this step that is held equal (overrides the funnel's).")
+    hold: str | None = Field(
+        default=None, description="Property of this step that is held equal (overrides the funnel's)."
+    )
     target: float | None = Field(default=None, gt=0, le=1, description="Target pass rate from the step before, 0 to 1.")
 
     @property

@@ -1,0 +1,55 @@
+"""A result in the terminal: the answer first, numbers second, what may be wrong last."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+from rich.table import Table as RichTable
+from rich.text import Text as RichText
+
+from upswing.core.i18n import text
+from upswing.core.results import Result, Table
+
+_ROWS = 60
+
+
+def print_result(result: Result, *, console: Console | None = None) -> None:
+    """Print title, verdict, tables and caveats to stdout."""
+    out = console or Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+    out.print(RichText(str(result.title()), style="bold"))
+    if str(result.verdict()):
+        out.print(RichText(str(result.verdict())))
+    for table in result.tables():
+        out.print()
+        out.print(_table(table))
+        if str(table.note):
+            out.print(RichText(str(table.note), style="dim"))
+    _print_how(result, out)
+
+
+def _table(table: Table) -> RichTable:
+    shown = RichTable(title=str(table.title) or None, title_justify="left", box=None, pad_edge=False, header_style="dim")
+    for column in table.columns:
+        right = column.unit not in ("text", "time", "date")
+        shown.add_column(str(column.label), justify="right" if right else "left", overflow="fold")
+    rows = table.formatted()
+    for row in rows[:_ROWS]:
+        shown.add_row(*(RichText(cell) for cell in row))
+    if len(rows) > _ROWS:
+        shown.add_row(RichText(str(text("… {n} more rows; see --csv or --json", n=len(rows) - _ROWS)), style="dim"))
+    return shown
+
+
+def _print_how(result: Result, out: Console) -> None:
+    how = result.how
+    out.print()
+    for caveat in how.caveats:
+        out.print(RichText("! " + str(caveat.message), style="yellow"))
+    window = f"{how.window.start:%Y-%m-%d %H:%M} – {how.window.stop:%Y-%m-%d %H:%M} {how.window.timezone}"
+    parts = [window]
+    if how.events is not None:
+        parts.append(str(text("{n} events", n=f"{how.events:,}")))
+    if how.timings:
+        parts.append(f"{sum(how.timings.values()):.2f} s")
+    out.print(RichText(" · ".join(parts), style="dim"))
