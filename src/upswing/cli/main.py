@@ -48,6 +48,7 @@ def _language_from_environment() -> str:
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="upswing", message="upswing %(version)s")
+@click.option("--lang", type=click.Choice(LOCALES), default=None, expose_value=False, help="Language: en or zh-CN")
 def cli() -> None:
     """Upswing: diagnose where growth is lost, on your own event data."""
 
