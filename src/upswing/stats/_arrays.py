@@ -133,7 +133,8 @@ def divide(numerator: ArrayLike, denominator: ArrayLike) -> FloatArray:
         np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
     )
     result = np.full(top.shape, np.nan)
-    np.divide(top, bottom, out=result, where=bottom != 0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.divide(top, bottom, out=result, where=bottom != 0)
     return result
 
 
