@@ -1,0 +1,1 @@
+"""Analyses: questions about the event log, each answered by a `Result`."""

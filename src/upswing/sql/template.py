@@ -1,0 +1,106 @@
+"""SQL as readable text with typed holes: ``q("SELECT … WHERE $where AND time >= $start", where=…, start=…)``.
+
+A value becomes a literal of its type, never text glued into the statement; an expression is spliced in as a tree.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from datetime import date, datetime, timezone
+from functools import lru_cache
+
+import sqlglot
+from sqlglot import exp
+
+DIALECT = "duckdb"
+
+Hole = exp.Expression | str | int | float | bool | datetime | date | Iterable[str] | Iterable[int] | Iterable[float] | None
+
+
+def q(template: str, **holes: Hole) -> exp.Expression:
+    """Parse a statement or expression written in DuckDB's dialect and fill its ``$name`` holes.
+
+    Args:
+        template: a constant text of the program; values go in holes only.
+        holes: expressions are spliced in (a copy, in brackets where needed); str, numbers, booleans, times and None become
+            literals; lists become ``(a, b, …)``.
+
+    Raises:
+        TypeError: a hole without a value, a value without a hole, or a value of another type.
+
+    Examples:
+        >>> q("SELECT a FROM events WHERE b = $b AND c IN $c", b="it's", c=[1, 2]).sql("duckdb")
+        "SELECT a FROM events WHERE b = 'it''s' AND c IN (1, 2)"
+    """
+    tree = _parsed(template).copy()
+    found = {_name(node) for node in _holes(tree)}
+    if found != set(holes):
+        missing, extra = sorted(found - set(holes)), sorted(set(holes) - found)
+        raise TypeError(f"holes do not fit: without a value {missing}, without a hole {extra}")
+    if isinstance(tree, exp.Parameter | exp.Placeholder):
+        return _literal(holes[_name(tree)])
+    for node in list(_holes(tree)):
+        made = _spliced(holes[_name(node)], node)
+        if isinstance(node.parent, exp.In) and isinstance(made, exp.Tuple):
+            node.parent.set("expressions", made.expressions or [exp.Null()])
+            node.parent.set("field", None)
+        else:
+            node.replace(made)
+    return tree
+
+
+def column(name: str) -> exp.Column:
+    """A quoted column."""
+    return exp.column(exp.to_identifier(name, quoted=True))
+
+
+@lru_cache(maxsize=512)
+def _parsed(template: str) -> exp.Expression:
+    tree = sqlglot.parse_one(template, dialect=DIALECT)
+    if isinstance(tree, exp.Command):
+        raise TypeError(f"not a statement that can be understood: {template!r}")
+    return tree
+
+
+def _holes(tree: exp.Expression) -> list[exp.Expression]:
+    return [node for node in tree.walk() if isinstance(node, exp.Parameter | exp.Placeholder)]
+
+
+def _name(node: exp.Expression) -> str:
+    inner = node.this
+    return str(inner.this if isinstance(inner, exp.Expression) else inner)
+
+
+def _spliced(value: Hole, hole: exp.Expression) -> exp.Expression:
+    made = _literal(value)
+    parent = hole.parent
+    operand = isinstance(parent, exp.Binary | exp.Unary | exp.Cast | exp.Between) and not isinstance(parent, exp.Paren)
+    if operand and isinstance(made, exp.Binary | exp.Connector | exp.Not | exp.Between | exp.In | exp.Is | exp.Case):
+        return exp.paren(made)
+    return made
+
+
+def _literal(value: Hole) -> exp.Expression:
+    if isinstance(value, exp.Expression):
+        return value.copy()
+    if value is None:
+        return exp.Null()
+    if isinstance(value, bool):
+        return exp.true() if value else exp.false()
+    if isinstance(value, int):
+        return exp.Literal.number(value) if value >= 0 else exp.paren(exp.Neg(this=exp.Literal.number(-value)))
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise TypeError(f"not a finite number: {value}")
+        return exp.Literal.number(repr(value)) if value >= 0 else exp.paren(exp.Neg(this=exp.Literal.number(repr(-value))))
+    if isinstance(value, str):
+        return exp.Literal.string(value)
+    if isinstance(value, datetime):
+        moment = value.astimezone(timezone.utc).replace(tzinfo=None) if value.tzinfo else value
+        return exp.cast(exp.Literal.string(moment.isoformat(sep=" ")), "TIMESTAMP")
+    if isinstance(value, date):
+        return exp.cast(exp.Literal.string(value.isoformat()), "DATE")
+    if isinstance(value, Iterable):
+        return exp.Tuple(expressions=[_literal(v) for v in value])
+    raise TypeError(f"no literal for {type(value).__name__}")
