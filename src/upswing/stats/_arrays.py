@@ -93,6 +93,20 @@ def one_of(name: str, value: str, allowed: tuple[str, ...]) -> str:
     return value
 
 
+def cluster_numbers(clusters: ArrayLike | None, n: int) -> IntArray:
+    """Return the number (0, 1, …) of each unit's cluster; without clusters every unit is its own.
+
+    Raises:
+        ShapeMismatch: not one label per unit.
+    """
+    if clusters is None:
+        return np.arange(n)
+    labels = np.asarray(clusters)
+    if labels.shape != (n,):
+        raise ShapeMismatch(f"clusters has shape {labels.shape}, it must have shape ({n},)")
+    return np.asarray(np.unique(labels, return_inverse=True)[1], dtype=np.int64)
+
+
 def generator(rng: Seed) -> np.random.Generator:
     """Return a random generator from a generator or a seed."""
     return rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from upswing.stats._arrays import FloatArray, IntArray, Seed, floats, generator, vector
+from upswing.stats._arrays import FloatArray, IntArray, Seed, cluster_numbers, floats, generator, vector
 from upswing.stats.errors import InvalidInput, ShapeMismatch
 
 Predictor: TypeAlias = Callable[[FloatArray], FloatArray]
@@ -46,7 +46,7 @@ def folds(n: int, k: int, rng: Seed, *, clusters: ArrayLike | None = None) -> In
     Raises:
         InvalidInput: fewer than 2 folds or fewer clusters than folds.
     """
-    labels = np.arange(n) if clusters is None else np.unique(np.asarray(clusters), return_inverse=True)[1]
+    labels = cluster_numbers(clusters, n)
     count = int(labels.max()) + 1 if n else 0
     if k < 2 or count < k:
         raise InvalidInput(f"{k} folds need at least {max(k, 2)} units, there are {count}")
