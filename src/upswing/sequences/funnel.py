@@ -1,0 +1,319 @@
+"""Funnels over batches of whole users: rules in, the chosen chain of every unit that enters out.
+
+The rules are those of ``docs/guide/semantics.md``. Three kernels share the work: `funnel_plain` (ordered steps within a
+window), `funnel_walk` (everything else, canonical) and `funnel_profiles` (other products' rules).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upswing.sequences import funnel_units as units
+from upswing.sequences.batch import Sequences
+from upswing.sequences.funnel_plain import TIE_ANY, TIE_INGEST, TIE_STRICT, plain_chains
+from upswing.sequences.funnel_strict import crowding
+from upswing.sequences.funnel_units import Units
+from upswing.sequences.funnel_walk import ANY, ORDERED, STRICT, walk_chains
+
+Order = Literal["ordered", "strict", "any"]
+Tie = Literal["any", "ingest", "strict"]
+Count = Literal["users", "sessions", "totals", "pairs"]
+Profile = Literal["posthog", "mixpanel", "amplitude", "clickhouse", "growingio"]
+
+FOREVER: Final = 2**62
+"""A gap without a limit, µs."""
+NO_GROUP: Final = -1
+"""Group of a chain whose value is missing, or that does not reach the step that gives the value."""
+_TIES: Final = {"any": TIE_ANY, "ingest": TIE_INGEST, "strict": TIE_STRICT}
+_ORDERS: Final = {"ordered": ORDERED, "strict": STRICT, "any": ANY}
+
+
+@dataclass(frozen=True, slots=True)
+class FunnelRules:
+    """A funnel question in terms of marks and columns.
+
+    Args:
+        steps: number of steps, 1 to 63; bit k of the marks is step k + 1.
+        window: longest time from entry to the last step in µs, inclusive.
+        edges: entries count in [edges[p], edges[p + 1]), one funnel per period p; µs, shape (n_periods + 1,).
+        order: ``ordered``; ``strict``: no other event between; ``any``.
+        tie: events at the same time: ``any`` order is right; ``ingest`` order is; ``strict``: never one after the other.
+        count: what is a unit: ``users``, ``sessions``, ``totals`` (attempts), ``pairs`` of user and held value.
+        optional: steps (1-based) that may be skipped.
+        min_gap: step (1-based) → shortest µs since the step before, inclusive.
+        max_gap: step (1-based) → longest µs since the step before, inclusive.
+        exclusions: (mark, a, b): no event with that mark between steps a and b (1-based). Marks follow the steps' ones.
+        remove: an exclusion takes the unit out of the funnel altogether.
+        hold: index of the column (keys, 0 = null) held equal at each step; empty: nothing is held.
+        session_gap: longest pause inside a session in µs (count sessions).
+        session_key: index of the column of session keys, instead of the pause.
+        group: index of the column of group codes (-1 null).
+        attribution: which event gives the group: ``entry``, ``last``, ``all``, or a step number.
+        profile: rules of another product.
+        days: edges of the calendar's days, µs (profile growingio).
+    """
+
+    steps: int
+    window: int
+    edges: NDArray[np.int64]
+    order: Order = "ordered"
+    tie: Tie = "any"
+    count: Count = "users"
+    optional: tuple[int, ...] = ()
+    min_gap: tuple[tuple[int, int], ...] = ()
+    max_gap: tuple[tuple[int, int], ...] = ()
+    exclusions: tuple[tuple[int, int, int], ...] = ()
+    remove: bool = False
+    hold: tuple[int, ...] = ()
+    session_gap: int = 30 * 60 * 1_000_000
+    session_key: int | None = None
+    group: int | None = None
+    attribution: str | int = "entry"
+    profile: Profile | None = None
+    days: NDArray[np.int64] | None = None
+
+    @property
+    def plain(self) -> bool:
+        """Whether the one-pass kernel answers it."""
+        asks = self.optional or self.min_gap or self.max_gap or self.exclusions or self.profile
+        return self.order == "ordered" and self.count != "totals" and not asks
+
+    @property
+    def trend(self) -> bool:
+        """Whether there are several periods of entry."""
+        return len(self.edges) > 2
+
+    def __call__(self, batch: Sequences) -> Chains:
+        """The chosen chains of a batch; see `chains`."""
+        return chains(batch, self)
+
+
+@dataclass(frozen=True, slots=True)
+class Chains:
+    """The chosen chain of each unit that entered. Partial results of different users are joined by ``+``.
+
+    Attributes:
+        users: user of each chain, shape (n,).
+        depth: deepest step, 1-based.
+        entry: time of the entry, µs.
+        elapsed: µs from entry to each step; -1 where the step was not taken, shape (n, steps).
+        group: code of the breakdown value, NO_GROUP where there is none.
+        period: period of entry.
+        removed: users (one per unit) taken out by an exclusion.
+        units: number of units looked at.
+        events: number of events looked at.
+        tied: chains with two steps at the same instant.
+    """
+
+    users: NDArray[np.int64]
+    depth: NDArray[np.uint8]
+    entry: NDArray[np.int64]
+    elapsed: NDArray[np.int64]
+    group: NDArray[np.int32]
+    period: NDArray[np.int32]
+    removed: NDArray[np.int64]
+    units: int = 0
+    events: int = 0
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def __add__(self, other: Chains) -> Chains:
+        return join([self, other])
+
+    def pick(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Chains:
+        """Some of the chains."""
+        return Chains(
+            self.users[chosen], self.depth[chosen], self.entry[chosen], self.elapsed[chosen], self.group[chosen],
+            self.period[chosen], self.removed, self.units, self.events,
+        )  # fmt: skip
+
+
+def join(parts: Sequence[Chains]) -> Chains:
+    """All chains of several partial results, in order."""
+    columns = ("users", "depth", "entry", "elapsed", "group", "period", "removed")
+    joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in columns}
+    return Chains(**joined, units=sum(p.units for p in parts), events=sum(p.events for p in parts))
+
+
+def chains(batch: Sequences, rules: FunnelRules) -> Chains:
+    """The chosen chain of every unit that enters.
+
+    Examples:
+        >>> batch = Sequences(
+        ...     users=np.array([7]), offsets=np.array([0, 3]), times=np.array([10, 20, 30]), marks=np.array([1, 1, 2])
+        ... )
+        >>> found = chains(batch, FunnelRules(steps=2, window=15, edges=np.array([0, 100])))
+        >>> found.depth.tolist(), found.entry.tolist(), found.elapsed.tolist()
+        ([2], [20], [[0, 10]])
+    """
+    laid = _lay_out(batch, rules)
+    starts, stops = laid.batch.offsets[:-1], laid.batch.offsets[1:]
+    owner = np.arange(len(starts), dtype=np.int64)
+    periods = np.empty(0, np.int64)
+    if rules.trend:
+        leading = np.uint64((1 << rules.steps) - 1 if rules.order == "any" else 1)
+        owner, periods, starts = units.entry_periods(
+            starts, stops, laid.batch.times, laid.batch.marks, leading, rules.edges
+        )
+        stops = laid.batch.offsets[owner + 1]
+    unit, depth, rows, removed = _follow(batch, laid, starts, stops, periods, rules)
+    found = _gather(laid, rules, owner, periods, starts, unit, depth, rows)
+    taken_out = owner[removed]
+    if rules.hold and rules.count in ("users", "sessions"):
+        found, taken_out = _best_per_parent(found, laid, owner[unit], taken_out, rules)
+    return Chains(
+        found.users, found.depth, found.entry, found.elapsed, found.group, found.period,
+        laid.batch.users[taken_out], batch.n_users if rules.count == "users" else laid.batch.n_users, batch.n_events,
+    )  # fmt: skip
+
+
+def _lay_out(batch: Sequences, rules: FunnelRules) -> Units:
+    laid = units.users(batch)
+    if rules.count == "sessions":
+        if rules.session_key is None:
+            laid = units.sessions_by_gap(batch, rules.session_gap)
+        else:
+            laid = units.sessions_by_key(batch, batch.columns[rules.session_key])
+    keys = [laid.batch.columns[column] for column in rules.hold]
+    if rules.attribution == "all" and rules.group is not None:
+        codes = laid.batch.columns[rules.group].astype(np.int64) + 2  # a missing value is a group of its own: 1
+        distinct = {id(k): np.where(k == 0, 0, _mix(k, codes)) for k in keys}
+        keys = [distinct[id(k)] for k in keys] or [codes] * rules.steps
+    return units.by_held_value(laid, keys, steps=rules.steps) if keys else laid
+
+
+def _mix(key: NDArray[np.int64], code: NDArray[np.int64]) -> NDArray[np.int64]:
+    mixed = (key.astype(np.uint64) ^ (code.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15))) * np.uint64(
+        0xBF58476D1CE4E5B9
+    )
+    return (mixed | np.uint64(1)).astype(np.int64)
+
+
+_Found = tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int32], NDArray[np.bool_]]
+
+
+def _follow(
+    batch: Sequences,
+    laid: Units,
+    starts: NDArray[np.int64],
+    stops: NDArray[np.int64],
+    periods: NDArray[np.int64],
+    rules: FunnelRules,
+) -> _Found:
+    here = laid.batch
+    room = len(starts)
+    if rules.count == "totals":
+        leading = (1 << rules.steps) - 1 if rules.order == "any" else 1
+        room = int(np.count_nonzero(here.marks & here.marks.dtype.type(leading)))
+    unit, depth = np.empty(room, np.int64), np.empty(room, np.uint8)
+    rows = np.empty((room, rules.steps), np.int32)
+    removed = np.zeros(len(starts), np.bool_)
+    edges = _frozen(np.asarray(rules.edges, np.int64))
+    shared = (_frozen(starts), _frozen(stops), _frozen(here.times))
+    if rules.plain:
+        count = plain_chains(
+            *shared, _frozen(here.marks), rules.steps, rules.window, _TIES[rules.tie], edges, _frozen(periods),
+            unit, depth, rows,
+        )  # fmt: skip
+    elif rules.profile is not None:
+        from upswing.sequences.funnel_profiles import profile_chains  # compiled only when asked for
+
+        count = profile_chains(rules, here, starts, stops, periods, unit, depth, rows, removed)
+    else:
+        ordinal = crowd = np.empty(0, np.int32)
+        if rules.order == "strict":
+            ordinal, crowd = crowding(batch.offsets, batch.times, _TIES[rules.tie])
+            if laid.source is not None:
+                ordinal, crowd = ordinal[laid.source], crowd[laid.source]
+        count = walk_chains(
+            *shared, _frozen(here.marks.astype(np.uint64)), rules.steps, rules.window, _TIES[rules.tie], edges,
+            _frozen(periods), _ORDERS[rules.order], rules.count == "totals", rules.remove, *_limits(rules),
+            ordinal, crowd, unit, depth, rows, removed,
+        )  # fmt: skip
+    return unit[:count], depth[:count], rows[:count], removed
+
+
+def _limits(rules: FunnelRules) -> tuple[np.uint64, NDArray[np.int64], NDArray[np.int64]]:
+    optional = np.uint64(sum(1 << (step - 1) for step in rules.optional))
+    gaps = np.tile(np.array([0, FOREVER], np.int64), (rules.steps, 1))
+    for step, gap in rules.min_gap:
+        gaps[step - 1, 0] = gap
+    for step, gap in rules.max_gap:
+        gaps[step - 1, 1] = gap
+    exclusions = np.array([(mark - rules.steps, a - 1, b - 1) for mark, a, b in rules.exclusions], np.int64)
+    return optional, gaps, exclusions.reshape(-1, 3)
+
+
+def _gather(
+    laid: Units,
+    rules: FunnelRules,
+    owner: NDArray[np.int64],
+    periods: NDArray[np.int64],
+    starts: NDArray[np.int64],
+    unit: NDArray[np.int64],
+    depth: NDArray[np.uint8],
+    rows: NDArray[np.int32],
+) -> Chains:
+    here = laid.batch
+    base = starts[unit]
+    entry_row = base + rows[:, 0]
+    entry = here.times[entry_row]
+    elapsed = np.full(rows.shape, -1, np.int64)
+    if len(rows):
+        elapsed[:, 0] = 0
+    for step in range(1, rules.steps):
+        reached = np.flatnonzero(rows[:, step] >= 0)
+        elapsed[reached, step] = here.times[base[reached] + rows[reached, step]] - entry[reached]
+    group = np.full(len(unit), NO_GROUP, np.int32)
+    if rules.group is not None:
+        at = _attributed(rules.attribution, rows)
+        codes = here.columns[rules.group]
+        known = at >= 0
+        group[known] = codes[base[known] + at[known]]
+    period = periods[unit].astype(np.int32) if len(periods) else np.zeros(len(unit), np.int32)
+    return Chains(here.users[owner[unit]], depth, entry, elapsed, group, period, np.empty(0, np.int64))
+
+
+def _attributed(attribution: str | int, rows: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Row of the event that gives each chain its group."""
+    if attribution in ("entry", "all"):
+        return rows[:, 0]
+    if attribution == "last":
+        return rows.max(axis=1) if len(rows) else rows[:, 0]
+    return rows[:, int(attribution) - 1]
+
+
+def _best_per_parent(
+    found: Chains, laid: Units, unit: NDArray[np.int64], removed: NDArray[np.int64], rules: FunnelRules
+) -> tuple[Chains, NDArray[np.int64]]:
+    """One chain per user (or session): the best over its held values."""
+    parent = laid.parent[unit]
+    group = found.group.astype(np.int64) if rules.attribution == "all" else np.zeros(len(unit), np.int64)
+    cell = found.period.astype(np.int64) * 2**32 + group  # under `all` a user may be in several groups
+    last = found.elapsed.max(axis=1) if len(found) else found.entry
+    best = units.best_of_parent(parent, cell, found.depth.astype(np.int64), found.entry, found.entry + last)
+    if rules.remove:
+        gone = laid.parent[removed]
+        complete = parent[found.depth == rules.steps]
+        gone_for_good = ~np.isin(gone, complete)
+        removed = removed[gone_for_good]
+        removed = removed[np.unique(laid.parent[removed], return_index=True)[1]]
+        best = best[~np.isin(parent[best], gone[gone_for_good])]
+    return found.pick(best), removed
+
+
+def _frozen(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    """A read-only view, so that mapped and owned arrays are one type to the compiler."""
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
+
+
+__all__ = ["FOREVER", "NO_GROUP", "Chains", "FunnelRules", "chains", "join"]
+_ = field
