@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from tests.oracles.event import MINUTE, Event, by_user
+from tests.oracles.event import MINUTE, SECOND, Event, by_user
 
 Test = Callable[[Event], bool]
 Held = Callable[[Event], Any]
@@ -151,7 +151,7 @@ def legal(chain: Chain, log: Sequence[Event], ask: Question) -> bool:
         return False
     for (_, before), (step, event) in pairwise(chain):
         gap = event.time - before.time
-        if gap < ask.min_gap.get(step, 0) or gap > ask.max_gap.get(step, 2**62):
+        if gap < ask.min_gap.get(step, -(2**62)) or gap > ask.max_gap.get(step, 2**62):
             return False
     if ask.hold is not None and not _held_equal(chain, ask.hold):
         return False
@@ -185,7 +185,12 @@ def _holds(event: Event, step: int, ask: Question) -> bool:
     return ask.hold is None or ask.hold[step - 1](event) is not None
 
 
+GRACE = 2 * SECOND  # tie="grace" (one of the profiles): steps within two seconds may stand in either order
+
+
 def _follows(later: Event, earlier: Event, tie: str) -> bool:
+    if tie == "grace":
+        return later.time >= earlier.time - GRACE
     if tie == "ingest":
         return (later.time, later.row) > (earlier.time, earlier.row)
     if tie == "strict":
@@ -195,6 +200,8 @@ def _follows(later: Event, earlier: Event, tie: str) -> bool:
 
 def _between(event: Event, first: Event, last: Event, tie: str) -> bool:
     # Among equal times either order is legal unless the stored order is asked for: a tied event can step aside.
+    if tie == "grace":
+        return first.time + GRACE < event.time < last.time - GRACE
     if tie == "ingest":
         return (first.time, first.row) < (event.time, event.row) < (last.time, last.row)
     return first.time < event.time < last.time
@@ -372,7 +379,10 @@ def _end(chain: Chain, log: Sequence[Event], ask: Question) -> tuple[int, int]:
         if opening is None or chain[-1][0] >= exclusion[2]:
             continue
         for x in log:
-            beyond = (x.time, x.row) > (last.time, last.row) if rowed else x.time >= last.time and x.time > opening.time
+            slack = GRACE if ask.tie == "grace" else 0
+            beyond = x.time >= last.time and x.time > opening.time + slack
+            if rowed:
+                beyond = (x.time, x.row) > (last.time, last.row)
             if exclusion[0](x) and beyond:
                 stops.append((x.time, x.row if rowed else 0))
     return min(stops)
