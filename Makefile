@@ -1,0 +1,45 @@
+# A fresh machine needs Python 3.11 or newer, make and git; everything else is set up here.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SEED ?= 7
+USERS ?= 200000
+DIR ?= demo
+
+.PHONY: demo test lint bench messages constraints clean
+
+demo: $(VENV)/.installed ## simulate a product, import it, analyse it, write demo/report.html
+	$(BIN)/upswing demo --seed $(SEED) --users $(USERS) --dir $(DIR)
+
+test: $(VENV)/.dev ## every test, on both cores
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: $(VENV)/.dev ## style, types, imports between rooms
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.dev ## side by side with peers; SIZES="1 20 100" in millions of events
+	$(BIN)/python -m bench $(SIZES)
+
+messages: $(VENV)/.dev ## collect sentences, update and compile the catalogues
+	$(BIN)/pybabel -q extract -k text -F babel.cfg --omit-header --no-location --sort-output --no-wrap -o src/upswing/locale/upswing.pot src/upswing
+	$(BIN)/pybabel -q update -D upswing -i src/upswing/locale/upswing.pot -d src/upswing/locale -l zh_CN --no-fuzzy-matching --no-wrap --omit-header
+	$(BIN)/pybabel -q compile -D upswing -d src/upswing/locale
+
+constraints: $(VENV)/.dev ## pin what is installed now, without addresses
+	$(BIN)/pip freeze --exclude-editable | grep -v ' @ ' > constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev,bench]"
+	touch $(VENV)/.installed $@

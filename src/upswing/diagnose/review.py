@@ -1,0 +1,287 @@
+"""One look at a whole log: where is growth lost? Milestones, funnel, retention, lifecycle, slow steps and weak points."""
+
+from __future__ import annotations
+
+import time as clock
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final, TypeVar
+
+import numpy as np
+
+from upswing.core.errors import UpswingError
+from upswing.core.i18n import Text, current_locale, text
+from upswing.core.numbers import format_seconds
+from upswing.core.results import Caveat, Column, HowComputed, Result, Table
+from upswing.core.units import DAY, Duration
+from upswing.diagnose.funnel import FunnelResult, funnel
+from upswing.diagnose.lifecycle import LifecycleResult, lifecycle
+from upswing.diagnose.milestones import Milestones, propose_milestones
+from upswing.diagnose.retention import RetentionResult, retention
+from upswing.diagnose.weak_points import Passing, WeakPoint, find_weak_points, weak_points_table
+from upswing.engines.base import Query
+from upswing.events.log import EventLog
+from upswing.spec.funnel import FunnelDefinition
+from upswing.spec.retention import RetentionDefinition
+from upswing.spec.steps import EventMatch, Step
+from upswing.sql.template import q
+
+Part = TypeVar("Part")
+
+_MOST_VALUES: Final = 30
+_MOST_DIMENSIONS: Final = 8
+_COVERAGE: Final = 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrowthReview(Result):
+    """The review of a log.
+
+    Args:
+        milestones: the path it looks at.
+        funnel: that path over all users.
+        retention: weekly (or daily, for short logs) return of users to anything, by first event.
+        lifecycle: new, returning, resurrecting and dormant.
+        weak_points: ranked, largest first.
+        dimensions: properties that groups were compared by.
+        left_out: what could not be computed, and why.
+    """
+
+    verb: ClassVar[str] = "report"
+    milestones: Milestones
+    funnel: FunnelResult
+    retention: RetentionResult | None
+    lifecycle: LifecycleResult | None
+    weak_points: tuple[WeakPoint, ...]
+    dimensions: tuple[str, ...]
+    left_out: tuple[Caveat, ...] = ()
+
+    def title(self) -> Text:
+        """The question."""
+        return text("Where is growth lost?")
+
+    def verdict(self) -> Text | str:
+        """The largest weak point, or that there is none beyond noise."""
+        if self.weak_points:
+            return self.weak_points[0].sentence()
+        return text("No group or week passes a step less often than the best comparable one, beyond what chance explains")
+
+    def sentences(self) -> list[Text | str]:
+        """What a growth manager would say, in order of weight."""
+        said: list[Text | str] = [self._path_sentence(), self.funnel.verdict()]
+        said += [point.sentence() for point in self.weak_points[:5]]
+        if not self.weak_points:
+            said.append(self.verdict())
+        slowest = self._slowest()
+        if slowest is not None:
+            said.append(slowest)
+        for part in (self.retention, self.lifecycle):
+            if part is not None and str(part.verdict()):
+                said.append(part.verdict())
+        return said
+
+    def data(self) -> dict[str, object]:
+        """Everything as plain data."""
+        return {
+            "milestones": {
+                "events": list(self.milestones.events),
+                "reach": list(self.milestones.reach),
+                "precedence": list(self.milestones.precedence),
+                "window_days": self.milestones.window_days,
+                "declared": self.milestones.declared,
+            },
+            "sentences": [str(s) for s in self.sentences()],
+            "weak_points": weak_points_table(self.weak_points).records(),
+            "dimensions": list(self.dimensions),
+            "funnel": self.funnel.data(),
+            "retention": None if self.retention is None else self.retention.data(),
+            "lifecycle": None if self.lifecycle is None else self.lifecycle.data(),
+            "left_out": [c.to_dict() for c in self.left_out],
+        }
+
+    def tables(self) -> list[Table]:
+        """Weak points and the proposed path."""
+        return [weak_points_table(self.weak_points), self._milestones_table()]
+
+    def sections(self) -> list[Result]:
+        """The results behind the review, in the order they are shown."""
+        return [r for r in (self.funnel, self.retention, self.lifecycle) if r is not None]
+
+    def _path_sentence(self) -> Text:
+        path = " → ".join(self.milestones.events)
+        if self.milestones.declared:
+            return text("The path: {path}, within {n} days", path=path, n=self.milestones.window_days)
+        return text(
+            "A path proposed from the events (declare your own with milestones: in upswing.yml): {path}, within {n} days",
+            path=path,
+            n=self.milestones.window_days,
+        )
+
+    def _slowest(self) -> Text | None:
+        timed = [s for s in self.funnel.steps[1:] if s.median_seconds_from_previous]
+        if not timed:
+            return None
+        step = max(timed, key=lambda s: s.median_seconds_from_previous or 0)
+        return text(
+            "The slowest step is “{step}”: half of those who get there need more than {time} from the step before",
+            step=step.name,
+            time=_Seconds(step.median_seconds_from_previous or 0),
+        )
+
+    def _milestones_table(self) -> Table:
+        m = self.milestones
+        columns = (
+            Column("event", text("Milestone")),
+            Column("reach", text("Reach"), "ratio", text("Share of all users who ever did it")),
+            Column("precedence", text("In this order"), "ratio", text("Among users with both, those whose step before came first")),
+        )  # fmt: skip
+        rows = list(zip(m.events, m.reach, (None, *m.precedence), strict=True))
+        title = text("The declared path") if m.declared else text("The proposed path: a proposal, to be judged by a person")
+        return Table("milestones", title, columns, rows)
+
+
+class _Seconds:
+    """A length of time that is formatted in the language in force when shown."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __str__(self) -> str:
+        return format_seconds(self._seconds, locale=current_locale())
+
+
+def review(
+    log: EventLog,
+    *,
+    milestones: Sequence[str] = (),
+    dimensions: Sequence[str] = (),
+    within: str | None = None,
+    start: str | None = None,
+    stop: str | None = None,
+    progress: Callable[[object], None] | None = None,
+) -> GrowthReview:
+    """Answer *where is growth lost?* for a whole log.
+
+    Args:
+        log: the event log.
+        milestones: events of the main path, in order; proposed from the events if absent.
+        dimensions: properties to compare groups by; chosen if absent (2 to 30 values, known for most users at entry).
+        within: conversion window; covers nine in ten of those who go all the way if absent.
+        start: first moment.
+        stop: end, exclusive.
+        progress: told the name of each part as it begins.
+
+    Raises:
+        DataError: UP310 no events, UP311 no path to be found.
+    """
+    begun = clock.perf_counter()
+    tell = progress or (lambda _: None)
+    lo, hi = log.resolve_range(start, stop)
+    log.require_known(milestones)
+    tell(text("milestones"))
+    path = propose_milestones(log, start=lo, stop=hi, declared=tuple(milestones))
+    window = Duration.parse(within, what="within") if within else Duration(path.window_days * DAY)
+    definition = FunnelDefinition(name="milestones", steps=[Step(event=e) for e in path.events], window=window)
+    tell(text("funnel"))
+    whole = funnel(log, definition, start=start, stop=stop, trend="week")
+    chosen = tuple(dimensions) or _dimensions(log, path.events[0], lo, hi)
+    divisions = []
+    for dimension in chosen:
+        tell(text("groups of {property}", property=dimension))
+        divisions.append(_division(log, definition, dimension, start, stop, (hi - lo) / (7 * DAY)))
+    divisions.append(_cohorts(whole))
+    points = find_weak_points(divisions, [s.name for s in whole.steps])
+    missing: list[Caveat] = []
+    tell(text("retention"))
+    returning = _try(lambda: _retention(log, path, lo, hi, start, stop), "retention", missing)
+    tell(text("lifecycle"))
+    cycle = _try(
+        lambda: lifecycle(log, EventMatch(event="*"), period="week" if hi - lo > 28 * DAY else "day", start=start, stop=stop),
+        "lifecycle",
+        missing,
+    )
+    schema = log.schema
+    how = HowComputed(
+        definition={"milestones": list(path.events), "dimensions": list(chosen), "within": str(window)},
+        window=log.window(lo, hi),
+        method=text(
+            "Funnel over the milestones; every step × group and step × week of entry against its best comparable, over users "
+            "whose window has closed; Newcombe intervals corrected for choosing the reference; false discovery rate of 5 % "
+            "(Benjamini–Yekutieli)"
+        ),
+        sql=whole.how.sql,
+        events=schema.n_events,
+        users=schema.n_users,
+        data_as_of=log.calendar.local(schema.horizon or lo),
+        engine=log.engine.name,
+        caveats=whole.how.caveats,
+        timings={"total": clock.perf_counter() - begun},
+    )
+    return GrowthReview(
+        how=how,
+        milestones=path,
+        funnel=whole,
+        retention=returning,
+        lifecycle=cycle,
+        weak_points=tuple(points),
+        dimensions=chosen,
+        left_out=tuple(missing),
+    )
+
+
+def _dimensions(log: EventLog, event: str, start: int, stop: int) -> tuple[str, ...]:
+    """Properties that most entry events have, with a number of values that can be compared."""
+    found = []
+    for name, prop in log.schema.properties.items():
+        if prop.type not in ("text", "boolean", "integer"):
+            continue
+        column = log.column(name)
+        tree = q(
+            "SELECT count(*), count($c), count(DISTINCT $c) FROM events WHERE event = $event AND epoch_us(time) >= $start "
+            "AND epoch_us(time) < $stop",
+            c=column, event=event, start=start, stop=stop,
+        )  # fmt: skip
+        rows, known, values = (int(str(v)) for v in log.engine.rows(Query(tree))[0])
+        if rows and known / rows >= _COVERAGE and 2 <= values <= _MOST_VALUES:
+            found.append((values, name))
+    return tuple(name for _, name in sorted(found)[:_MOST_DIMENSIONS])
+
+
+def _division(
+    log: EventLog, definition: FunnelDefinition, dimension: str, start: str | None, stop: str | None, weeks: float
+) -> Passing:
+    result = funnel(log, definition, start=start, stop=stop, by=dimension, limit=_MOST_VALUES)
+    groups = {name: group for name, group in result.groups.items() if name not in ("(other)", "(none)")}
+    reached = np.array([[s.mature_users for s in g.steps] for g in groups.values()], dtype=np.int64)
+    return Passing(dimension, tuple(groups), reached.reshape(len(groups), len(definition.steps)), max(weeks, 1 / 7))
+
+
+def _cohorts(whole: FunnelResult) -> Passing:
+    """Weeks of entry whose every user's window has closed."""
+    weeks = [t for t in whole.trend if t.complete]
+    reached = np.array([t.users for t in weeks], dtype=np.int64).reshape(len(weeks), len(whole.steps))
+    return Passing("week", tuple(t.start for t in weeks), reached, 1.0)
+
+
+def _retention(
+    log: EventLog, path: Milestones, lo: int, hi: int, start: str | None, stop: str | None
+) -> RetentionResult:
+    weekly = hi - lo > 28 * DAY
+    definition = RetentionDefinition(
+        name="review",
+        start=EventMatch(event=path.events[0]),
+        returning=EventMatch(event="*"),
+        period="week" if weekly else "day",
+        periods=max(1, min(8 if weekly else 14, (hi - lo) // ((7 if weekly else 1) * DAY))),
+        entry="first-ever",
+    )
+    return retention(log, definition, start=start, stop=stop)
+
+
+def _try(compute: Callable[[], Part], name: str, missing: list[Caveat]) -> Part | None:
+    try:
+        return compute()
+    except UpswingError as error:
+        missing.append(Caveat(name, text("{part} could not be computed: {reason}", part=name, reason=error.message)))
+        return None
+
