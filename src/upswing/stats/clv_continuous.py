@@ -23,7 +23,7 @@ from upswing.stats._arrays import FloatArray, Numbers, floats, fraction, plain, 
 from upswing.stats._optimise import ModelFit, fit_positive, unfitted
 from upswing.stats.errors import InvalidInput, ShapeMismatch
 
-NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(32)
+NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(48)
 STRETCH = 4
 """Exponent that spreads the nodes towards the far end, where the integrand has a fractional power."""
 CHUNK = 50_000
