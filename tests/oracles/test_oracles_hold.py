@@ -15,6 +15,7 @@ from tests.oracles.funnel import funnel
 from tests.oracles.identity import Alias, CycleError, resolve
 from tests.oracles.intervals import intervals
 from tests.oracles.lifecycle import lifecycle
+from tests.oracles.profiles import profiled
 from tests.oracles.segments import did, did_not, quintile
 from tests.oracles.sessions import sessions
 from tests.strategies import EPOCH, ZONES, funnel_queries, long_logs, short_logs
@@ -152,3 +153,14 @@ def test_sessions_intervals_distribution_segments_by_hand():
     assert quintile({k: float(v) for k, v in zip("abcde", range(5), strict=True)}) == dict(
         zip("abcde", range(1, 6), strict=False)
     )
+
+
+@calm
+@given(short_logs(users=2, most=6), st.integers(1, 12), st.sampled_from(("posthog", "clickhouse", "amplitude")))
+def test_profiles_agree_with_the_canon_where_nothing_divides_them(log, ticks, profile):
+    """Different steps, one event at a time, no range, no exclusion: the products' differences all fall away."""
+    seen = set()
+    apart = [e for e in log if (e.user, e.time) not in seen and not seen.add((e.user, e.time))]  # type: ignore[func-returns-value]
+    query = {"steps": [lambda e, n=n: e.name == n for n in "ABC"], "window": ticks * 10 * SECOND}
+    plain = {u: t.depth for u, t in funnel(apart, **query).units.items()}
+    assert {u: t.depth for u, t in profiled(profile, apart, **query).units.items()} == plain
