@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from upswing.diagnose.lifecycle import LifecycleResult
     from upswing.diagnose.paths import PathsResult
     from upswing.diagnose.retention import RetentionResult
+    from upswing.diagnose.review import GrowthReview
     from upswing.diagnose.stickiness import StickinessResult
     from upswing.events.importer import ImportSummary
     from upswing.events.log import EventLog
@@ -436,6 +437,38 @@ class Workspace:
         from upswing.diagnose.catalogue import describe_quarantine
 
         return describe_quarantine(self.log, reason=reason, limit=limit)
+
+    def report(
+        self,
+        *,
+        milestones: Sequence[str] = (),
+        dimensions: Sequence[str] = (),
+        within: str | None = None,
+        start: Moment = None,
+        stop: Moment = None,
+        progress: Callable[[object], None] | None = None,
+    ) -> GrowthReview:
+        """Where is growth lost? Milestones, funnel, retention, lifecycle, slow steps and ranked weak points.
+
+        Args:
+            milestones: events of the main path, in order; those of ``upswing.yml`` or proposed from the events if absent.
+            dimensions: properties to compare groups by; chosen if absent.
+            within: conversion window.
+            start: first moment.
+            stop: end, exclusive.
+            progress: told the name of each part as it begins.
+        """
+        from upswing.diagnose.review import review
+
+        return review(
+            self.log,
+            milestones=milestones or self.project.milestones,
+            dimensions=dimensions,
+            within=within,
+            start=start,
+            stop=stop,
+            progress=progress,
+        )
 
     # -- segments -------------------------------------------------------------------------------------------------
 

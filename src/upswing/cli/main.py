@@ -55,7 +55,7 @@ def cli() -> None:
 
 def main() -> None:
     """Entry point of the ``upswing`` command."""
-    set_locale(_language_argument() or _language_from_environment())
+    set_locale(language_argument() or _language_from_environment())
     _register()
     try:
         cli.main(standalone_mode=False)
@@ -174,7 +174,8 @@ def _fail(error: UpswingError) -> None:
     sys.exit(error.exit_code)
 
 
-def _language_argument() -> str | None:
+def language_argument() -> str | None:
+    """The language named on the command line, before click reads it."""
     for position, word in enumerate(sys.argv[1:], start=1):
         if word.startswith("--lang="):
             return word.split("=", 1)[1]

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from upswing.cli.main import language_option, open_workspace, say, workspace_option
+from upswing.cli.main import language_argument, language_option, open_workspace, say, workspace_option
 from upswing.core.errors import Problems
 from upswing.core.i18n import text
 
@@ -183,13 +183,15 @@ def schema(workspace_dir: Path | None) -> None:
 @language_option
 def report(workspace_dir: Path | None, out: Path, as_json: bool, **question: Any) -> None:
     """Write the report page."""
+    from upswing.report.review import review_page
+
     given = {k: (list(v) if isinstance(v, tuple) else v) for k, v in question.items() if v not in (None, ())}
     with open_workspace(workspace_dir) as workspace:
-        if "--lang" not in click.get_os_args() and not any(a.startswith("--lang=") for a in click.get_os_args()):
+        if language_argument() is None:
             workspace.use_locale()
-        answer = workspace.report(**given)
+        answer = workspace.report(**given, progress=lambda part: say(f"  {part}"))
         out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(answer.to_html(), encoding="utf-8")
+        out.write_text(review_page(answer), encoding="utf-8")
     if as_json:
         click.echo(answer.to_json())
     else:

@@ -1,0 +1,127 @@
+"""`upswing demo`: simulate, import and ask, through the same verbs a user has; ends with a report and plain sentences."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from upswing.core.errors import UsageError
+from upswing.core.i18n import current_locale, text
+from upswing.core.numbers import format_count
+from upswing.demo.simulate import write_parquet
+from upswing.report.review import review_page
+from upswing.spec.definitions import PROJECT_FILE
+from upswing.workspace import Workspace
+
+MARK: Final = ".upswing-demo.json"
+MILESTONES: Final = ("app_installed", "signup_started", "phone_verified", "account_created", "entry_created")
+
+DEFINITIONS: Final = {
+    "funnels/activation.yml": """\
+kind: funnel
+name: activation
+label: {en: From install to first entry, zh: 从安装到第一笔账}
+window: 7d
+steps:
+  - {event: app_installed}
+  - {event: signup_started}
+  - {event: phone_verified, target: 0.9}
+  - {event: account_created}
+  - {event: entry_created}
+""",
+    "metrics/activation_rate.yml": """\
+kind: metric
+name: activation_rate
+label: {en: Activation rate, zh: 激活率}
+description: Share of new accounts with a first entry within 48 hours.
+type: conversion
+start: {event: account_created}
+target: {event: entry_created}
+within: 48h
+better: up
+level: gold
+""",
+    "metrics/revenue.yml": """\
+kind: metric
+name: revenue
+label: {en: Revenue, zh: 收入}
+description: Paid orders, in CNY.
+type: simple
+numerator: {event: order_paid, agg: sum, of: amount}
+unit: money
+better: up
+""",
+    "segments/habit.yml": """\
+kind: segment
+name: habit
+label: {en: Users with a habit, zh: 已养成习惯的用户}
+all:
+  - {active_days: entry_created, within: 30d, at_least: 8}
+""",
+}
+
+
+def run_demo(*, seed: int, users: int, folder: Path, say: Callable[[str], object]) -> Workspace:
+    """Build the demo's workspace in `folder`, ask the usual questions and write ``report.html``.
+
+    Args:
+        seed: the same seed gives the same events.
+        users: about how many people install the app.
+        folder: made anew if it is a demo already; anything else in it is left alone and refused.
+        say: takes each line for the reader.
+
+    Raises:
+        UsageError: UP607 the folder holds something that is not a demo.
+    """
+    begun = time.perf_counter()
+    _clear(folder)
+    workspace = Workspace.create(
+        folder, project="demo", timezone="Asia/Shanghai", currency="CNY", locale=current_locale(), milestones=list(MILESTONES)
+    )
+    (folder / MARK).write_text(json.dumps({"seed": seed, "users": users}))
+    for name, body in DEFINITIONS.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(body, encoding="utf-8")
+    say(str(text("simulating {n} users of a bookkeeping app (seed {seed})", n=format_count(users), seed=seed)))
+    events, aliases = folder / "events.parquet", folder / "aliases.parquet"
+    rows = write_parquet(events, seed=seed, users=users, aliases=aliases)
+    say(str(text("{n} events simulated", n=format_count(rows))))
+    summary = workspace.import_events([events])
+    say(str(summary.sentence()))
+    workspace.alias(file=aliases)
+    with workspace:
+        answer = workspace.report()
+        (folder / "report.html").write_text(review_page(answer), encoding="utf-8")
+        funnel = workspace.funnel("activation")
+        say("")
+        for step in funnel.steps:
+            say(f"  {step.name:<20}{format_count(step.users):>12}{step.rate_from_entry or 0:>9.1%}")
+        say("")
+        for sentence in answer.sentences():
+            say(f"· {sentence}")
+    say("")
+    say(str(text("written: {file}", file=folder / "report.html")))
+    say(str(text("ask on: upswing funnel activation --by platform --workspace {folder}", folder=folder)))
+    say(str(text("{n} s in all", n=f"{time.perf_counter() - begun:.0f}")))
+    return workspace
+
+
+def _clear(folder: Path) -> None:
+    """Remove an earlier demo; never anything else."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / MARK).is_file():
+        raise UsageError(
+            text("'{folder}' is not empty and not a demo", folder=folder),
+            code="UP607",
+            hint=text("choose another folder: --dir DIR"),
+        )
+    for name in (MARK, PROJECT_FILE, "report.html", "events.parquet", "aliases.parquet"):
+        (folder / name).unlink(missing_ok=True)
+    for name in ("data", "funnels", "metrics", "segments", ".upswing"):
+        shutil.rmtree(folder / name, ignore_errors=True)
