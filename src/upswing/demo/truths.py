@@ -98,7 +98,8 @@ def _aha_entries(model: Model) -> Truth:
         f"week-4 retention, for everyone alike; fewer do nothing. The raw difference, {raw.difference * 100:.1f} "
         "points, is larger because eager users also write more.",
         zh=f"注册后 48 小时内记满 {model.aha_entries} 笔账，使第 4 周留存提高 {effect * 100:.1f} 个百分点，"
-        f"对所有人相同；不足则无作用。直接比较相差 {raw.difference * 100:.1f} 个百分点，偏大，因为意愿强的用户本来就记得多。",
+        f"对所有人相同；不足则无作用。直接比较相差 {raw.difference * 100:.1f} 个百分点，偏大，"
+        "因为意愿强的用户本来就记得多。",
         effect=effect,
         unit="difference",
         by={"shown": raw.shown, "not_shown": raw.not_shown, "raw": raw.difference},
