@@ -7,7 +7,7 @@ window), `funnel_walk` (everything else, canonical) and `funnel_profiles` (other
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
@@ -107,7 +107,6 @@ class Chains:
         removed: users (one per unit) taken out by an exclusion.
         units: number of units looked at.
         events: number of events looked at.
-        tied: chains with two steps at the same instant.
     """
 
     users: NDArray[np.int64]
@@ -316,4 +315,3 @@ def _frozen(array: NDArray[np.generic]) -> NDArray[np.generic]:
 
 
 __all__ = ["FOREVER", "NO_GROUP", "Chains", "FunnelRules", "chains", "join"]
-_ = field

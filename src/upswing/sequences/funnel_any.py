@@ -1,3 +1,4 @@
+# ruff: noqa: ANN001, ANN201, ANN202 - numba infers the types of compiled functions
 """Steps in any order: how many different steps happen within one window, one event for one step.
 
 Taking events from the latest back and keeping each that lets one more step be filled gives, of all largest sets, the

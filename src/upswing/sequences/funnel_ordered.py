@@ -1,3 +1,4 @@
+# ruff: noqa: ANN001, ANN201, ANN202 - numba infers the types of compiled functions
 """Ordered chains with gaps, optional steps and exclusions: exact, in time linear in the events of a unit.
 
 With gaps the chain with the latest entry no longer dominates: where its last step lies matters too. So the state is

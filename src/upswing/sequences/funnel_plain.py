@@ -1,3 +1,4 @@
+# ruff: noqa: ANN001, ANN201, ANN202 - numba infers the types of compiled functions
 """The plain funnel: ordered steps within a window, one pass over each user's events.
 
 For every step it is enough to remember the chain with the latest entry: whatever an older chain can still reach, that

@@ -1,3 +1,4 @@
+# ruff: noqa: ANN001, ANN201 - numba infers the types of compiled functions
 """Events at the same instant have no order of their own: which steps can they fill, each event one step?
 
 A bipartite matching of steps (at most 63) to the events of one instant, by augmenting paths (Kuhn 1955). Shared by every

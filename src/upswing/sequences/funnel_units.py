@@ -1,3 +1,4 @@
+# ruff: noqa: ANN001, ANN201, ANN202 - numba infers the types of compiled functions
 """Finer units than users: sessions, values held equal, periods of entry; and back to one chain per user."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# ruff: noqa: ANN001, ANN201, ANN202 - numba infers the types of compiled functions
 """Walk over units with the exact kernels: one chain per unit, or one attempt after another."""
 
 from __future__ import annotations
