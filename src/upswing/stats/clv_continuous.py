@@ -92,6 +92,7 @@ class BgNbd:
     def _expected_while_alive(self, t: FloatArray, count: ArrayLike, age: ArrayLike, b: ArrayLike) -> FloatArray:
         # Equation (9) after Euler's transformation of 2F1: it neither overflows for heavy buyers nor needs a > 1.
         c = self.a + np.asarray(b) - 1
+        c = np.where(np.abs(c) > 1e-7, c, 1e-7)  # removable, as is a = 1 below
         z = t / (self.alpha + np.asarray(age) + t)
         gap = self.a - 1
         gap = gap if abs(gap) > 1e-6 else 1e-6
