@@ -1,0 +1,470 @@
+"""Files into the staging area: every row once, as it stands, with its line; nothing is interpreted yet."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from pathlib import Path
+from typing import Final, cast
+
+import duckdb
+import pyarrow as pa
+
+from upswing.core.errors import DataError, EngineError
+from upswing.core.i18n import Text, text
+from upswing.engines.base import PropertyType
+from upswing.events.files import InputFile, head_of, literal_path, recognise_encoding, transcode
+from upswing.events.statements import Fragment, listed, literal, name, statement
+from upswing.events.store import EventStore, engine_errors, spill_folder
+
+ROW: Final = name("__row")
+"""Column of every staged relation: 0-based number of the row in its file."""
+
+_MAX_COLUMNS: Final = 1000
+_MAX_KEYS: Final = 200
+_SNIFFED: Final = (",", "\t", ";", "|")
+_numbers = count(1)
+_REJECTED: Final = {
+    "TOO MANY COLUMNS": "malformed_row",
+    "MISSING COLUMNS": "malformed_row",
+    "UNQUOTED VALUE": "malformed_row",
+    "LINE SIZE OVER MAXIMUM": "too_long",
+    "MAXIMUM LINE SIZE": "too_long",
+    "INVALID ENCODING": "invalid_encoding",
+    "INVALID UNICODE": "invalid_encoding",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceColumn:
+    """A column of a staged file.
+
+    Args:
+        name: as in the file; nested fields with dots.
+        column: its expression in the staged relation.
+        type: None for text whose type is still to be found.
+        strings: for JSON: expression that tells whether the value was written in quotes.
+        naive: for times that are typed already: whether they carry no zone.
+    """
+
+    name: str
+    column: Fragment
+    type: PropertyType | None = None
+    strings: Fragment | None = None
+    naive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that could not even be split into columns."""
+
+    line: int | None
+    reason: str
+    message: Text | str
+    raw: str | None
+
+
+@dataclass(slots=True)
+class Staged:
+    """A file in the staging area.
+
+    Args:
+        source: as the user named it.
+        digest: SHA-256 of the file; None for tables.
+        relation: where its rows are; with the columns of `columns` and `ROW`.
+        columns: the file's columns.
+        rows: number of rows, rejected ones not counted.
+        first_line: line of row 0.
+        rejects: rows that are not in the relation.
+        messages: what the user should know.
+        tables: temporary tables to drop in the end.
+    """
+
+    source: str
+    digest: str | None
+    relation: Fragment
+    columns: tuple[SourceColumn, ...]
+    rows: int
+    first_line: int = 1
+    rejects: list[Reject] = field(default_factory=list)
+    messages: list[Text] = field(default_factory=list)
+    tables: list[Fragment] = field(default_factory=list)
+
+    def line(self, row: int) -> int:
+        """Line of a row, line breaks inside quotes not counted."""
+        at = self.first_line + row
+        for rejected in sorted(r.line for r in self.rejects if r.line is not None):
+            at += rejected <= at
+        return at
+
+
+def stage(store: EventStore, file: InputFile, *, encoding: str | None = None) -> Staged:
+    """Bring one file into the staging area.
+
+    Raises:
+        DataError: UP323 no rows, UP324 encoding, UP325 truncated or damaged, UP326 duplicate header, UP327 no header.
+    """
+    if file.kind == "parquet":
+        return _stage_parquet(store, file)
+    if file.kind == "csv":
+        return _stage_csv(store, file, encoding)
+    return _stage_json(store, file, encoding)
+
+
+def stage_table(store: EventStore, table: pa.Table, *, source: str) -> Staged:
+    """Bring an Arrow table into the staging area; its columns have their types already."""
+    given, made = _fresh("arrow"), _fresh("stage")
+    with engine_errors():
+        store.connection.register(str(given).strip('"'), table)
+        try:
+            columns = _typed_columns(store, given)
+            picked = listed(
+                statement("{expression} AS {column}", expression=c.column, column=name(f"c{i}"))
+                for i, c in enumerate(columns)
+            )
+            store.run(
+                statement("CREATE TEMP TABLE {t} AS SELECT {picked} FROM {given}", t=made, picked=picked, given=given)
+            )
+        finally:
+            store.connection.unregister(str(given).strip('"'))
+    staged = tuple(replace(c, column=name(f"c{i}")) for i, c in enumerate(columns))
+    relation = statement("(SELECT rowid AS {row}, * FROM {t})", row=ROW, t=made)
+    return Staged(source, None, relation, staged, table.num_rows, tables=[made])
+
+
+def stage_texts(store: EventStore, source: str, columns: Sequence[str], select: Fragment) -> Staged:
+    """Bring rows of text, made by a statement with columns c0, c1, …, into the staging area."""
+    made = _fresh("stage")
+    store.run(statement("CREATE TEMP TABLE {t} AS {select}", t=made, select=select))
+    relation = statement("(SELECT rowid AS {row}, * FROM {t})", row=ROW, t=made)
+    rows = store.count(statement("SELECT count(*) FROM {t}", t=made))
+    staged = tuple(SourceColumn(n, name(f"c{i}")) for i, n in enumerate(columns))
+    return Staged(source, None, relation, staged, rows, tables=[made])
+
+
+def drop(store: EventStore, staged: Staged) -> None:
+    """Free what a staged file holds."""
+    for table in staged.tables:
+        store.run(statement("DROP TABLE IF EXISTS {t}", t=table))
+
+
+def _fresh(stem: str) -> Fragment:
+    return name(f"upswing_{stem}_{next(_numbers)}")
+
+
+def _readable(store: EventStore, file: InputFile, encoding: str | None) -> tuple[Path, list[Text], str]:
+    """The file, or a UTF-8 copy of it."""
+    found = encoding or recognise_encoding(file.path, source=file.source)
+    if found.lower().replace("_", "-") in ("utf-8", "utf8", "utf-8-sig"):
+        return file.path, [], "utf-8"
+    copy, message = transcode(file.path, found, spill_folder(store.path), source=file.source)
+    return copy, [message], found
+
+
+# -- CSV ----------------------------------------------------------------------------------------------------------
+
+
+def _stage_csv(store: EventStore, file: InputFile, encoding: str | None) -> Staged:
+    path, messages, used = _readable(store, file, encoding)
+    staged = _read_csv(store, file, path)
+    if encoding is None and used == "utf-8" and any(r.reason == "invalid_encoding" for r in staged.rejects):
+        found = recognise_encoding(file.path, source=file.source, whole=True)
+        if found != "utf-8":  # the beginning was plain ASCII
+            drop(store, staged)
+            path, messages, _ = _readable(store, file, found)
+            staged = _read_csv(store, file, path)
+    staged.messages[:0] = messages
+    return staged
+
+
+def _read_csv(store: EventStore, file: InputFile, path: Path) -> Staged:
+    dialect = _dialect(store, file, path)
+    header, messages = _header(store, file, path, dialect)
+    made = _fresh("stage")
+    rejects = f"upswing_rejects_{next(_numbers)}"
+    options = {
+        **dialect,
+        "path": literal_path(path),
+        "columns": {f"c{i}": "VARCHAR" for i in range(len(header))},
+        "rejects": rejects,
+        "scans": rejects + "_scans",
+    }
+    # A parameter of a table function may be bound; so no name of the file is ever part of the statement.
+    store.run(
+        statement(
+            "CREATE TEMP TABLE {t} AS SELECT * FROM read_csv($path, columns = $columns, header = true,"
+            " delim = $delim, quote = $quote, escape = $escape, auto_detect = false, store_rejects = true,"
+            " rejects_table = $rejects, rejects_scan = $scans, rejects_limit = 0)",
+            t=made,
+        ),
+        options,
+    )
+    rows = store.count(statement("SELECT count(*) FROM {t}", t=made))
+    found = [
+        Reject(
+            int(str(line)) if line is not None else None,
+            _REJECTED.get(str(kind), "malformed_row"),
+            str(message).split("\n", 1)[0],
+            str(raw).rstrip("\r\n") if raw is not None else None,
+        )
+        for line, kind, message, raw in store.rows(
+            statement(
+                "SELECT line, any_value(error_type), any_value(error_message), any_value(csv_line)"
+                " FROM {rejects} GROUP BY line ORDER BY line",
+                rejects=name(rejects),
+            )
+        )
+    ]
+    for table in (rejects, rejects + "_scans"):
+        store.run(statement("DROP TABLE IF EXISTS {t}", t=name(table)))
+    relation = statement("(SELECT rowid AS {row}, * FROM {t})", row=ROW, t=made)
+    columns = tuple(SourceColumn(n, name(f"c{i}")) for i, n in enumerate(header))
+    return Staged(file.source, file.digest, relation, columns, rows, 2, found, messages, [made])
+
+
+def _dialect(store: EventStore, file: InputFile, path: Path) -> dict[str, str]:
+    """Delimiter and quote: the delimiter that splits the first line into most columns, unless the engine knows better."""
+    first = head_of(path, 1 << 20).split(b"\n", 1)[0].decode("utf-8", "replace")
+    counts = {d: first.count(d) for d in _SNIFFED}
+    best = max(counts, key=lambda d: counts[d])
+    if counts[best] == 0:
+        best = ","
+    return {"delim": best, "quote": '"', "escape": '"'}
+
+
+def _header(store: EventStore, file: InputFile, path: Path, dialect: Mapping[str, str]) -> tuple[list[str], list[Text]]:
+    """Names of the columns as the file has them; a name that comes twice gets a number."""
+    import csv
+    import io
+
+    head = head_of(path, 1 << 20).decode("utf-8-sig", "replace")
+    try:
+        found = next(csv.reader(io.StringIO(head, newline=""), delimiter=dialect["delim"]))
+    except (StopIteration, csv.Error) as error:
+        raise DataError(
+            text("{source} has no readable header row: {cause}", source=file.source, cause=error), code="UP327"
+        ) from None
+    names = [column.strip() or f"column_{i}" for i, column in enumerate(found, 1)]
+    repeated = sorted({n for n in names if names.count(n) > 1})
+    if repeated:
+        raise DataError(
+            text("{source} has the column '{column}' more than once", source=file.source, column=repeated[0]),
+            code="UP326",
+            hint=text("give each column of the header its own name"),
+        )
+    if len(names) > 1 and sum(_is_value(n) for n in names) * 2 >= len(names):
+        raise DataError(
+            text("the first row of {source} looks like data, not like names: {row}", source=file.source, row=names),
+            code="UP327",
+            hint=text("put a row with the columns' names first"),
+        )
+    return names, []
+
+
+def _is_value(cell: str) -> bool:
+    return cell[:1].isdigit() or cell[:2].lstrip("-+")[:1].isdigit()
+
+
+# -- JSON ---------------------------------------------------------------------------------------------------------
+
+
+def _stage_json(store: EventStore, file: InputFile, encoding: str | None) -> Staged:
+    path, messages, _ = _readable(store, file, encoding)
+    lines = _fresh("lines")
+    tables = [lines]
+    rejects: list[Reject] = []
+    if file.kind == "json":
+        _read_array(store, file, path, lines)
+    else:
+        rejects = _read_lines(store, path, lines)
+    leaves = _leaves(store, file, lines)
+    paths = listed(literal(leaf.pointer) for leaf in leaves)
+    picked = listed(statement("v[{i}] AS {column}", i=literal(i + 1), column=name(f"c{i}")) for i in range(len(leaves)))
+    made = _fresh("stage")
+    store.run(
+        statement(
+            "CREATE TEMP TABLE {t} AS SELECT line, j, {picked} FROM"
+            " (SELECT line, j, json_extract_string(j, [{paths}]) AS v FROM {lines})",
+            t=made, picked=picked, paths=paths, lines=lines,
+        )
+    )  # fmt: skip
+    drop_lines = statement("DROP TABLE {lines}", lines=lines)
+    store.run(drop_lines)
+    tables = [made]
+    rows = store.count(statement("SELECT count(*) FROM {t}", t=made))
+    relation = statement("(SELECT line AS {row}, * FROM {t})", row=ROW, t=made)
+    columns = tuple(
+        SourceColumn(
+            leaf.name,
+            name(f"c{i}"),
+            "json" if leaf.nested else None,
+            statement("json_type(j, {pointer}) = 'VARCHAR'", pointer=literal(leaf.pointer)),
+        )
+        for i, leaf in enumerate(leaves)
+    )
+    first_line = 1
+    staged = Staged(file.source, file.digest, relation, columns, rows, first_line, rejects, messages, tables)
+    return staged
+
+
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    name: str
+    pointer: str
+    nested: bool
+
+
+def _read_array(store: EventStore, file: InputFile, path: Path, lines: Fragment) -> None:
+    try:
+        store.run(
+            statement(
+                "CREATE TEMP TABLE {t} AS SELECT row_number() OVER () - 1 AS line, json AS j FROM"
+                " read_json_objects($path, format = 'array')",
+                t=lines,
+            ),
+            {"path": literal_path(path)},
+        )
+    except EngineError as error:
+        raise DataError(
+            text("{source} is not a readable JSON array: {cause}", source=file.source, cause=error.message),
+            code="UP325",
+        ) from error
+
+
+def _read_lines(store: EventStore, path: Path, lines: Fragment) -> list[Reject]:
+    """JSON lines as text, line by line, so that a bad line is known by its number and kept as it is."""
+    raw, rejects = _fresh("raw"), f"upswing_rejects_{next(_numbers)}"
+    store.run(
+        statement(
+            "CREATE TEMP TABLE {t} AS SELECT * FROM read_csv($path, columns = {{'raw': 'VARCHAR'}}, header = false,"
+            " delim = $delim, quote = '', escape = '', auto_detect = false, store_rejects = true,"
+            " rejects_table = $rejects, rejects_scan = $scans, rejects_limit = 0)",
+            t=raw,
+        ),
+        {"path": literal_path(path), "delim": "\x01", "rejects": rejects, "scans": rejects + "_scans"},
+    )
+    found = [
+        Reject(int(str(line)), _REJECTED.get(str(kind), "malformed_row"), str(message).split("\n", 1)[0], None)
+        for line, kind, message in store.rows(
+            statement(
+                "SELECT line, any_value(error_type), any_value(error_message) FROM {r} GROUP BY line ORDER BY line",
+                r=name(rejects),
+            )
+        )
+    ]
+    for table in (rejects, rejects + "_scans"):
+        store.run(statement("DROP TABLE IF EXISTS {t}", t=name(table)))
+    invalid = "raw IS NOT NULL AND coalesce(json_type(CASE WHEN json_valid(raw) THEN raw END), '') <> 'OBJECT'"
+    staged = Staged("", None, raw, (), 0, rejects=found)
+    found += [
+        Reject(staged.line(int(str(row))), "invalid_json", text("not a JSON object"), str(line))
+        for row, line in store.rows(
+            statement("SELECT rowid, raw FROM {t} WHERE {invalid}", t=raw, invalid=Fragment(invalid))
+        )
+    ]
+    store.run(
+        statement(
+            "CREATE TEMP TABLE {t} AS SELECT rowid AS line, CAST(raw AS JSON) AS j FROM {raw}"
+            " WHERE raw IS NOT NULL AND NOT ({invalid})",
+            t=lines, raw=raw, invalid=Fragment(invalid),
+        )
+    )  # fmt: skip
+    store.run(statement("DROP TABLE {t}", t=raw))
+    return found
+
+
+def _leaves(store: EventStore, file: InputFile, lines: Fragment) -> list[_Leaf]:
+    structure = store.value(statement("SELECT json_group_structure(j) FROM {t}", t=lines))
+    root = json.loads(str(structure)) if structure is not None else None
+    if not isinstance(root, dict) or not root:
+        raise DataError(text("{source} holds no JSON objects with fields", source=file.source), code="UP323")
+    found: list[_Leaf] = []
+    _walk(root, "", "", found)
+    if len(found) > _MAX_COLUMNS:
+        found = []
+        for key, below in root.items():
+            found.append(_Leaf(key, "/" + _escaped(key), isinstance(below, dict | list)))
+    return found
+
+
+def _walk(node: Mapping[str, object], prefix: str, pointer: str, found: list[_Leaf]) -> None:
+    for key, below in node.items():
+        dotted, at = prefix + key, pointer + "/" + _escaped(key)
+        if isinstance(below, dict) and 0 < len(below) <= _MAX_KEYS:
+            _walk(below, dotted + ".", at, found)
+        else:
+            found.append(_Leaf(dotted, at, isinstance(below, dict | list) or below == "JSON"))
+
+
+def _escaped(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+# -- Parquet and tables -------------------------------------------------------------------------------------------
+
+
+def _stage_parquet(store: EventStore, file: InputFile) -> Staged:
+    source = statement(
+        "read_parquet({path}, file_row_number = true, binary_as_string = true, hive_partitioning = false)",
+        path=literal(literal_path(file.path)),
+    )
+    try:
+        rows = store.count(statement("SELECT count(*) FROM {source}", source=source))
+        columns = _typed_columns(store, source)
+    except EngineError as error:
+        raise DataError(
+            text("{source} is truncated or damaged: {cause}", source=file.source, cause=error.message),
+            code="UP325",
+            hint=text("copy it again from where it came"),
+        ) from error
+    picked = listed(
+        statement("{expression} AS {column}", expression=c.column, column=name(f"c{i}")) for i, c in enumerate(columns)
+    )
+    relation = statement(
+        "(SELECT file_row_number AS {row}, {picked} FROM {source})", row=ROW, picked=picked, source=source
+    )
+    staged = tuple(replace(c, column=name(f"c{i}")) for i, c in enumerate(columns))
+    return Staged(file.source, file.digest, relation, staged, rows)
+
+
+def _typed_columns(store: EventStore, relation: Fragment) -> list[SourceColumn]:
+    with engine_errors():
+        described = store.connection.execute(statement("SELECT * FROM {r} LIMIT 0", r=relation)).description or []
+    found: list[SourceColumn] = []
+    for column, kind, *_ in described:
+        if column != "file_row_number":
+            _flatten(str(column), name(str(column)), cast("duckdb.DuckDBPyType", kind), found)
+    return found
+
+
+def _flatten(dotted: str, expression: Fragment, kind: duckdb.DuckDBPyType, found: list[SourceColumn]) -> None:
+    if kind.id == "struct":
+        for field_name, below in kind.children:
+            inner = statement("struct_extract({x}, {f})", x=expression, f=literal(str(field_name)))
+            _flatten(f"{dotted}.{field_name}", inner, cast("duckdb.DuckDBPyType", below), found)
+        return
+    found.append(_typed(dotted, expression, kind))
+
+
+def _typed(dotted: str, x: Fragment, kind: duckdb.DuckDBPyType) -> SourceColumn:
+    wide = ("hugeint", "uhugeint", "ubigint")
+    if kind.id in ("tinyint", "smallint", "integer", "bigint", "utinyint", "usmallint", "uinteger"):
+        return SourceColumn(dotted, statement("CAST({x} AS BIGINT)", x=x), "integer")
+    if kind.id in wide:
+        return SourceColumn(dotted, statement("CAST({x} AS VARCHAR)", x=x), None)
+    if kind.id in ("float", "double", "decimal"):
+        number = statement("CASE WHEN isfinite(CAST({x} AS DOUBLE)) THEN CAST({x} AS DOUBLE) END", x=x)
+        return SourceColumn(dotted, number, "number")
+    if kind.id == "boolean":
+        return SourceColumn(dotted, x, "boolean")
+    if kind.id == "date":
+        return SourceColumn(dotted, x, "date")
+    if kind.id.startswith("timestamp"):
+        zoned = "with time zone" in kind.id
+        as_type = Fragment("TIMESTAMPTZ" if zoned else "TIMESTAMP")
+        return SourceColumn(dotted, statement("CAST({x} AS {t})", x=x, t=as_type), "time", naive=not zoned)
+    if kind.id in ("list", "array", "map", "union", "json"):
+        return SourceColumn(dotted, statement("CAST(to_json({x}) AS VARCHAR)", x=x), "json")
+    return SourceColumn(dotted, statement("CAST({x} AS VARCHAR)", x=x), "text")
