@@ -1,0 +1,283 @@
+"""Distribution: users by how often, on how many days, or with what total they did something."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from itertools import pairwise
+from operator import add
+from typing import ClassVar, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upswing.core.errors import UsageError, did_you_mean
+from upswing.core.i18n import Text, text
+from upswing.core.results import Caveat, Cell, Chart, Column, Result, Table, Unit, show
+from upswing.core.units import DAY, Duration
+from upswing.diagnose.scan import Keys, Scan
+from upswing.engines.base import Number, SequenceRequest
+from upswing.events.log import EventLog
+from upswing.sequences.counts import CountKernel, UserCounts
+from upswing.sequences.periods import PeriodGrid
+from upswing.spec.steps import EventMatch
+
+Moment = str | date | datetime | None
+Measure = Literal["count", "sum", "active_days"]
+MEASURES: Final[tuple[Measure, ...]] = ("count", "sum", "active_days")
+QUANTILES: Final = (0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
+COUNT_BANDS: Final = (1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+"""Lower bounds of the bands of counts and days when none are given."""
+_UNIT: Final[Unit] = "number"
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Users with a value of at least `lower` and less than `upper`; None = without end."""
+
+    lower: float | None
+    upper: float | None
+    users: int
+    total: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DistributionResult(Result):
+    """Users by band.
+
+    Attributes:
+        event: what was measured, in words.
+        measure: count, sum or active_days.
+        property: what was summed.
+        users: users with a value; without any such event a user has none.
+        total: sum of the values.
+        mean: value per user.
+        quantiles: value by quantile over users (linear between neighbours, Hyndman and Fan 1996, type 7).
+        bands: users by band; the first has no lower end when values lie below the bounds.
+    """
+
+    verb: ClassVar[str] = "distribution"
+    event: str
+    measure: Measure
+    property: str | None
+    users: int
+    total: float
+    mean: float | None
+    quantiles: tuple[tuple[float, float], ...]
+    bands: tuple[Band, ...]
+    keys: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
+    values: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
+
+    def users_in(self, *, at_least: float = -np.inf, below: float = np.inf) -> Keys:
+        """Sorted keys of the users with a value of at least so much, and less than `below`."""
+        if self.keys is None or self.values is None:
+            return np.zeros(0, dtype=np.int64)
+        return np.sort(self.keys[(self.values >= at_least) & (self.values < below)])
+
+    def title(self) -> Text:
+        """The question."""
+        if self.measure == "sum":
+            return text("How much {property} do users have? ({event})", property=self.property, event=self.event)
+        if self.measure == "active_days":
+            return text("On how many days do users do {event}?", event=self.event)
+        return text("How often do users do {event}?", event=self.event)
+
+    def verdict(self) -> Text | str:
+        """The median, and what the upper tenth holds."""
+        if not self.users:
+            return text("Nobody did {event}.", event=self.event)
+        found = dict(self.quantiles)
+        return text(
+            "The median of {n} users is {median}; one in ten has {upper} or more.",
+            n=f"{self.users:,}", median=show(found[0.5], _UNIT), upper=show(found[0.9], _UNIT),
+        )  # fmt: skip
+
+    def data(self) -> dict[str, object]:
+        """Counts, quantiles and bands."""
+        return {
+            "measure": self.measure,
+            "property": self.property,
+            "users": self.users,
+            "total": self.total,
+            "mean": self.mean,
+            "quantiles": {f"p{round(q * 100)}": v for q, v in self.quantiles},
+            "bands": [{"from": b.lower, "to": b.upper, "users": b.users, "total": b.total} for b in self.bands],
+        }
+
+    def tables(self) -> list[Table]:
+        """Users by band, and the quantiles."""
+        bands = (
+            Column("band", text("Band")),
+            Column("users", text("Users"), "count"),
+            Column("share", text("Share of users"), "ratio"),
+            Column("total", text("Total"), "number"),
+            Column("share_of_total", text("Share of the total"), "ratio"),
+        )
+        rows: list[tuple[Cell, ...]] = [
+            (
+                self._band(b), b.users, b.users / self.users if self.users else None, b.total,
+                b.total / self.total if self.total else None,
+            )
+            for b in self.bands
+        ]  # fmt: skip
+        quantiles = (
+            Column("quantile", text("Users with less"), "ratio", text("share of users with no more than this")),
+            Column("value", text("Value"), _UNIT),
+        )
+        return [
+            Table("bands", text("Users by band"), bands, rows),
+            Table("quantiles", text("Quantiles"), quantiles, list(self.quantiles)),
+        ]
+
+    def charts(self) -> list[Chart]:
+        """Users by band."""
+        return [Chart("bar", "bands", text("Users by band"), x="band", y=("users",))]
+
+    def _band(self, band: Band) -> Text | str:
+        if band.lower is None:
+            return text("under {b}", b=show(band.upper, _UNIT))
+        lower = show(band.lower, _UNIT)
+        if band.upper is None:
+            return text("{a} or more", a=lower)
+        if self.measure != "sum":  # whole numbers: 3 up to, not including, 5 is 3–4
+            last = band.upper - 1
+            return lower if last == band.lower else text("{a}–{b}", a=lower, b=show(last, _UNIT))
+        return text("{a} to under {b}", a=lower, b=show(band.upper, _UNIT))
+
+
+def distribution(
+    log: EventLog,
+    match: EventMatch,
+    *,
+    measure: Measure = "count",
+    property: str | None = None,  # noqa: A002 - the field's word
+    bands: Sequence[float] | None = None,
+    window: Duration | str | None = None,
+    start: Moment = None,
+    stop: Moment = None,
+    users: Keys | None = None,
+) -> DistributionResult:
+    """Users by how often, on how many days, or with what total they did something in the range.
+
+    Only users with at least one matching event are counted; for sums, at least one with a value.
+
+    Args:
+        log: the event log.
+        match: the events.
+        measure: ``count`` of events, ``sum`` of a property, or ``active_days``: distinct local days.
+        property: what is summed.
+        bands: ascending lower bounds; default 1, 2, 3, 5, 10 … for counts and days, the quantiles for sums.
+        window: only for active_days: the most days in any stretch of so many consecutive days, e.g. 7d.
+        start: first moment; days are cut at it.
+        stop: end, exclusive.
+        users: sorted user keys to keep; None = all.
+
+    Raises:
+        UsageError: UP301, UP302 unknown property or event, UP640 a range that ends before it begins, UP647 bands that
+            do not ascend, UP648 a measure that lacks what it needs, UP646 a sum over text.
+    """
+    days = _window_days(measure, property, window)
+    if bands is not None and (not len(bands) or any(b <= a for a, b in pairwise(bands))):
+        raise UsageError(text("bands must ascend"), code="UP647", hint=text("e.g. 1,2,5,10"))
+    scan = Scan(log)
+    lo, hi = log.resolve_range(start, stop)
+    horizon = log.require_events().horizon or 0
+    columns = () if property is None else (_number(log, property),)
+    until = min(hi, horizon + 1)
+    request = SequenceRequest(marks=(log.mark(match),), columns=columns, start=lo, stop=until, users=users)
+    kernel = CountKernel(PeriodGrid.of(log.calendar.edges("day", lo, hi)), days)
+    found = scan.run(kernel, request, add)
+    keys, values = _values(found, measure)
+    how = scan.how(
+        definition={
+            "event": match.model_dump(mode="json", exclude_defaults=True),
+            "measure": measure,
+            "property": property,
+            "window_days": days or None,
+        },
+        window=log.window(lo, hi),
+        method=text(
+            "One value per user over the range; quantiles by linear interpolation (Hyndman and Fan 1996, type 7)"
+        ),
+        caveats=_caveats(found, measure),
+    )
+    quantiles: tuple[tuple[float, float], ...] = ()
+    if len(values):
+        quantiles = tuple((q, float(v)) for q, v in zip(QUANTILES, np.quantile(values, QUANTILES), strict=True))
+    bounds = bands if bands is not None else _bounds(values, measure)
+    return DistributionResult(
+        how=how,
+        event=match.described,
+        measure=measure,
+        property=property,
+        users=len(values),
+        total=float(values.sum()),
+        mean=float(values.mean()) if len(values) else None,
+        quantiles=quantiles,
+        bands=_bands(values, np.array(bounds, dtype=np.float64)),
+        keys=keys,
+        values=values,
+    )
+
+
+def _window_days(measure: Measure, name: str | None, window: Duration | str | None) -> int:
+    if measure not in MEASURES:
+        hint = did_you_mean(str(measure), MEASURES)
+        raise UsageError(text("no measure '{measure}'", measure=measure), code="UP648", hint=hint)
+    if (measure == "sum") != (name is not None):
+        message = text("measure 'sum' and a property go together")
+        raise UsageError(message, code="UP648", hint=text("--measure sum --property amount"))
+    if window is None:
+        return 0
+    micros = Duration.parse(window, what="window").microseconds
+    if measure != "active_days" or micros % DAY:
+        raise UsageError(text("a window is a number of days, for active days only"), code="UP648")
+    return micros // DAY
+
+
+def _number(log: EventLog, name: str) -> Number:
+    column = log.column(name)
+    known = log.schema.properties.get(name)
+    if known is None or known.type not in ("number", "integer"):
+        kind = "text" if known is None else known.type
+        raise UsageError(text("'{name}' cannot be summed: it holds {type}", name=name, type=kind), code="UP646")
+    return Number(column)
+
+
+def _values(found: UserCounts | None, measure: Measure) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    if found is None:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float64)
+    if measure == "sum":
+        valued = found.valued > 0
+        return found.users[valued], found.sums[valued]
+    return found.users, (found.events if measure == "count" else found.days).astype(np.float64)
+
+
+def _bounds(values: NDArray[np.float64], measure: Measure) -> Sequence[float]:
+    if measure != "sum":
+        return COUNT_BANDS
+    if not len(values):
+        return (0.0,)
+    spread = np.unique(np.quantile(values, (0.0, 0.1, 0.25, 0.5, 0.75, 0.9)))
+    return tuple(float(v) for v in spread)
+
+
+def _bands(values: NDArray[np.float64], bounds: NDArray[np.float64]) -> tuple[Band, ...]:
+    place = np.searchsorted(bounds, values, side="right")
+    counts = np.bincount(place, minlength=len(bounds) + 1)
+    totals = np.bincount(place, weights=values, minlength=len(bounds) + 1)
+    lowers, uppers = [None, *bounds.tolist()], [*bounds.tolist(), None]
+    found = [Band(a, b, int(n), float(t)) for a, b, n, t in zip(lowers, uppers, counts, totals, strict=True)]
+    return tuple(found if counts[0] else found[1:])
+
+
+def _caveats(found: UserCounts | None, measure: Measure) -> list[Caveat]:
+    if found is None or measure != "sum":
+        return []
+    without = int((found.valued == 0).sum())
+    if not without:
+        return []
+    return [
+        Caveat("no_value", text("{n} users did it without ever giving a value; they are left out", n=f"{without:,}"))
+    ]

@@ -1,0 +1,224 @@
+"""Lifecycle: where the active users of each period come from, and how many went quiet; the parts add up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from operator import add
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upswing.core.errors import UsageError, did_you_mean
+from upswing.core.i18n import Text, text
+from upswing.core.results import Caveat, Cell, Chart, Column, Result, Table
+from upswing.core.units import Period
+from upswing.diagnose.scan import Keys, Scan, chosen_users
+from upswing.engines.base import SequenceRequest
+from upswing.events.log import EventLog
+from upswing.sequences.lifecycle import STATES, LifecycleCounts, LifecycleKernel, State
+from upswing.sequences.periods import PeriodGrid
+from upswing.spec.steps import EventMatch
+
+Moment = str | date | datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class LifecyclePeriod:
+    """One period's users.
+
+    Attributes:
+        start: first day (or hour) of the period, ISO text.
+        active: users with an event in it; new + returning + resurrecting.
+        new: their first event ever is in it.
+        returning: active in the period before, too.
+        resurrecting: active earlier, not in the period before.
+        dormant: active in the period before, not in this one.
+        complete: the period ended by the last trusted event; until then new, returning and resurrecting can rise and
+            dormant can fall.
+    """
+
+    start: str
+    active: int
+    new: int
+    returning: int
+    resurrecting: int
+    dormant: int
+    complete: bool
+
+    @property
+    def pulse(self) -> float | None:
+        """(new + resurrecting) / dormant; above 1 the active users grow. None when nobody went quiet."""
+        return (self.new + self.resurrecting) / self.dormant if self.dormant else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifecycleResult(Result):
+    """Lifecycle by period; `users_in` says who is behind a number."""
+
+    verb: ClassVar[str] = "lifecycle"
+    event: str
+    period: Period
+    before: int
+    periods: tuple[LifecyclePeriod, ...]
+    members: Callable[[int, State], Keys] | None = field(default=None, repr=False, compare=False)
+
+    def users_in(self, period: str, state: State) -> Keys:
+        """Sorted keys of the users in a state in a period, by the pass that counted them.
+
+        Raises:
+            UsageError: UP644 no such period or state in this result.
+        """
+        starts = [p.start for p in self.periods]
+        if period not in starts or self.members is None:
+            message = text("no period '{period}' in this result", period=period)
+            raise UsageError(message, code="UP644", hint=did_you_mean(period, starts))
+        if state not in STATES:
+            message = text("no state '{state}'", state=state)
+            raise UsageError(message, code="UP644", hint=did_you_mean(state, STATES))
+        return self.members(starts.index(period), state)
+
+    def title(self) -> Text:
+        """The question."""
+        return text("Where do active users come from, and how many go quiet? ({event})", event=self.event)
+
+    def verdict(self) -> Text | str:
+        """The last complete period: gains against losses."""
+        done = [p for p in self.periods if p.complete]
+        if not done:
+            return text("No period is complete yet.")
+        last = done[-1]
+        gained, lost = last.new + last.resurrecting, last.dormant
+        words = {
+            "period": last.start, "active": f"{last.active:,}", "new": f"{last.new:,}",
+            "back": f"{last.resurrecting:,}", "lost": f"{lost:,}", "net": f"{abs(gained - lost):,}",
+        }  # fmt: skip
+        if gained > lost:
+            return text(
+                "{period}: {active} active; {new} new and {back} back outweigh {lost} gone quiet by {net}.", **words
+            )
+        if gained < lost:
+            return text(
+                "{period}: {active} active; {lost} gone quiet outweigh {new} new and {back} back by {net}.", **words
+            )
+        return text("{period}: {active} active; {new} new and {back} back make up for {lost} gone quiet.", **words)
+
+    def data(self) -> dict[str, object]:
+        """One object per period, and the users active in the period before the first."""
+        return {
+            "period": self.period,
+            "active_before": self.before,
+            "periods": [
+                {
+                    "start": p.start, "active": p.active, "new": p.new, "returning": p.returning,
+                    "resurrecting": p.resurrecting, "dormant": p.dormant, "pulse": p.pulse, "complete": p.complete,
+                }
+                for p in self.periods
+            ],
+        }  # fmt: skip
+
+    def tables(self) -> list[Table]:
+        """One row per period; dormant users below zero, as they are drawn."""
+        columns = (
+            Column("start", text("Period")),
+            Column("active", text("Active"), "count", text("new, returning and resurrecting users together")),
+            Column("new", text("New"), "count", text("first such event ever")),
+            Column("returning", text("Returning"), "count", text("active in the period before, too")),
+            Column("resurrecting", text("Resurrecting"), "count", text("active earlier, but not in the period before")),
+            Column("dormant", text("Dormant"), "count", text("active in the period before, not now; shown as a loss")),
+            Column("pulse", text("Pulse"), "number", text("gained users for each dormant one; above 1 is growth")),
+            Column("complete", text("Complete"), doc=text("the period had ended by the last event")),
+        )  # fmt: skip
+        rows: list[tuple[Cell, ...]] = [
+            (p.start, p.active, p.new, p.returning, p.resurrecting, -p.dormant, p.pulse, p.complete)
+            for p in self.periods
+        ]
+        return [Table("lifecycle", text("Lifecycle"), columns, rows)]
+
+    def charts(self) -> list[Chart]:
+        """Stacked bars, losses below zero."""
+        parts = ("new", "returning", "resurrecting", "dormant")
+        return [Chart("stacked", "lifecycle", text("Lifecycle"), x="start", y=parts)]
+
+
+def lifecycle(
+    log: EventLog,
+    match: EventMatch,
+    *,
+    period: Period = "week",
+    start: Moment = None,
+    stop: Moment = None,
+    users: Keys | None = None,
+) -> LifecycleResult:
+    """New, returning, resurrecting and dormant users by period of the workspace's calendar.
+
+    New means the first qualifying event in the whole log, not in the range. Two identities hold for every period and
+    are checked before the result is given out: active = new + returning + resurrecting, and active - active before =
+    new + resurrecting - dormant.
+
+    Args:
+        log: the event log.
+        match: what counts as active.
+        period: hour, day, week or month.
+        start: first moment; the whole period that contains it is used.
+        stop: end, exclusive; the whole period that contains the moment before it is used.
+        users: sorted user keys to keep; None = all.
+
+    Raises:
+        UsageError: UP302 no such event, UP622 no such period, UP640 a range that ends before it begins.
+    """
+    scan = Scan(log)
+    lo, hi = log.resolve_range(start, stop)
+    inside = log.calendar.edges(period, lo, hi)
+    before = log.calendar.floor(int(inside[0]) - 1, period)
+    grid = PeriodGrid.of(np.concatenate((np.array([before], dtype=np.int64), inside)))
+    horizon = log.require_events().horizon or 0
+    kernel = LifecycleKernel(grid)
+    request = SequenceRequest(marks=(log.mark(match),), stop=min(int(inside[-1]), horizon + 1), users=users)
+    empty = LifecycleCounts(np.zeros(grid.n_periods, dtype=np.int64), np.zeros((4, grid.n_periods), dtype=np.int64))
+    counts = scan.run(kernel, request, add) or empty
+    _assert_adds_up(counts.active, counts.states)
+    periods = tuple(
+        LifecyclePeriod(
+            start=log.calendar.label(int(grid.edges[i]), period),
+            active=int(counts.active[i]),
+            complete=bool(grid.edges[i + 1] <= horizon),
+            **{state: int(n) for state, n in zip(STATES, counts.states[:, i], strict=True)},
+        )
+        for i in range(1, grid.n_periods)
+    )
+
+    def members(index: int, state: State) -> Keys:
+        wanted = STATES.index(state)
+        return chosen_users(log, request, lambda batch: kernel.states(batch, index + 1) == wanted)
+
+    how = scan.how(
+        definition={"event": match.model_dump(mode="json", exclude_defaults=True), "period": period},
+        window=log.window(int(inside[0]), int(inside[-1]), period=period),
+        method=text(
+            "Each user's active periods in order: new at the first ever, returning when the period before was active, "
+            "too, resurrecting otherwise; dormant once, in the first period without activity. The sums are checked"
+        ),
+        caveats=_caveats(periods),
+    )
+    return LifecycleResult(
+        how=how, event=match.described, period=period, before=int(counts.active[0]), periods=periods, members=members
+    )
+
+
+def _assert_adds_up(active: NDArray[np.int64], states: NDArray[np.int64]) -> None:
+    new, returning, resurrecting, dormant = states[:, 1:]
+    if not np.array_equal(active[1:], new + returning + resurrecting):
+        raise AssertionError("lifecycle: active users are not the sum of their states")
+    if not np.array_equal(np.diff(active), new + resurrecting - dormant):
+        raise AssertionError("lifecycle: the change of active users is not gains less losses")
+
+
+def _caveats(periods: tuple[LifecyclePeriod, ...]) -> list[Caveat]:
+    open_periods = [p.start for p in periods if not p.complete]
+    if not open_periods:
+        return []
+    message = text("not complete yet: {periods}. Users may still come back in it", periods=", ".join(open_periods[:5]))
+    return [Caveat("incomplete", message)]

@@ -1,0 +1,283 @@
+"""Stickiness: on how many days of a week or month users are active; and, under their own names, DAU/WAU and DAU/MAU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from operator import add
+from typing import ClassVar, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from upswing.core.errors import UsageError, did_you_mean
+from upswing.core.i18n import Text, text
+from upswing.core.results import Caveat, Cell, Chart, Column, Result, Table, show
+from upswing.diagnose.scan import Keys, Scan, chosen_users
+from upswing.engines.base import SequenceRequest
+from upswing.events.log import EventLog
+from upswing.sequences.periods import PeriodGrid
+from upswing.sequences.stickiness import ActiveDaysKernel, TrailingKernel
+from upswing.spec.steps import EventMatch
+
+Moment = str | date | datetime | None
+Span = Literal["week", "month", "range"]
+SPANS: Final[tuple[Span, ...]] = ("week", "month", "range")
+_TRAILING: Final = (1, 7, 30)
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveDays:
+    """Users of one period by the number of their active days.
+
+    Attributes:
+        start: first day of the period, ISO text.
+        users: users active on exactly 1, 2, 3 … days, up to the days of the longest period.
+        complete: the whole period is in the range and had ended by the last trusted event.
+    """
+
+    start: str
+    users: tuple[int, ...]
+    complete: bool
+
+    @property
+    def total(self) -> int:
+        """Users active on at least one day."""
+        return sum(self.users)
+
+    @property
+    def at_least(self) -> tuple[int, ...]:
+        """Users active on at least 1, 2, 3 … days."""
+        return tuple(int(n) for n in np.cumsum(self.users[::-1])[::-1])
+
+    @property
+    def mean(self) -> float | None:
+        """Active days per active user."""
+        return sum(d * n for d, n in enumerate(self.users, start=1)) / self.total if self.total else None
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveUsers:
+    """Users active on a day (DAU), and on any of the 7 (WAU) or 30 (MAU) local days that end with it.
+
+    `wau` and `mau` are None while the log is younger than their days.
+    """
+
+    day: str
+    dau: int
+    wau: int | None
+    mau: int | None
+    complete: bool
+
+    @property
+    def dau_wau(self) -> float | None:
+        """DAU over WAU."""
+        return self.dau / self.wau if self.wau else None
+
+    @property
+    def dau_mau(self) -> float | None:
+        """DAU over MAU."""
+        return self.dau / self.mau if self.mau else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StickinessResult(Result):
+    """Histograms of active days by period, and the daily series of active users."""
+
+    verb: ClassVar[str] = "stickiness"
+    event: str
+    period: Span
+    periods: tuple[ActiveDays, ...]
+    series: tuple[ActiveUsers, ...]
+    keys: Callable[[int, int], Keys] | None = field(default=None, repr=False, compare=False)
+
+    def users_in(self, period: str, days: int) -> Keys:
+        """Sorted keys of the users active on exactly so many days of a period.
+
+        Raises:
+            UsageError: UP644 no such period in this result.
+        """
+        starts = [p.start for p in self.periods]
+        if period not in starts or self.keys is None:
+            message = text("no period '{period}' in this result", period=period)
+            raise UsageError(message, code="UP644", hint=did_you_mean(period, starts))
+        return self.keys(starts.index(period), days)
+
+    def title(self) -> Text:
+        """The question."""
+        return text("On how many days are users active? ({event})", event=self.event)
+
+    def verdict(self) -> Text | str:
+        """The last complete period, and the mean ratio of its days."""
+        done = [p for p in self.periods if p.complete and p.total]
+        if not done:
+            return text("No period is complete yet.")
+        last = done[-1]
+        return text(
+            "{start}: an active user is active on {mean} days; {once} of {total} users on one day only.",
+            start=last.start, mean=show(last.mean, "number"), once=f"{last.users[0]:,}", total=f"{last.total:,}",
+        )  # fmt: skip
+
+    def data(self) -> dict[str, object]:
+        """Histograms (exactly n days), their cumulation (at least n days), and the daily series."""
+        return {
+            "period": self.period,
+            "periods": [
+                {
+                    "start": p.start, "users": list(p.users), "at_least": list(p.at_least), "total": p.total,
+                    "mean_days": p.mean, "complete": p.complete,
+                }
+                for p in self.periods
+            ],
+            "active_users": [
+                {
+                    "day": a.day, "dau": a.dau, "wau": a.wau, "mau": a.mau, "dau_wau": a.dau_wau, "dau_mau": a.dau_mau,
+                    "complete": a.complete,
+                }
+                for a in self.series
+            ],
+        }  # fmt: skip
+
+    def tables(self) -> list[Table]:
+        """Days by period in long form, and the daily series."""
+        days = (
+            Column("start", text("Period")),
+            Column("days", text("Active days"), "count"),
+            Column("users", text("Users on exactly that many"), "count"),
+            Column("share", text("Share"), "ratio", text("of the users active in the period")),
+            Column("at_least", text("Users on at least that many"), "count"),
+            Column("at_least_share", text("Share, at least"), "ratio"),
+        )
+        rows: list[tuple[Cell, ...]] = [
+            (p.start, d, n, n / p.total if p.total else None, m, m / p.total if p.total else None)
+            for p in self.periods
+            for d, (n, m) in enumerate(zip(p.users, p.at_least, strict=True), start=1)
+        ]
+        series = (
+            Column("day", text("Day")),
+            Column("dau", text("DAU"), "count", text("users active on the day")),
+            Column("wau", text("WAU"), "count", text("users active on any of the 7 days up to it")),
+            Column("mau", text("MAU"), "count", text("users active on any of the 30 days up to it")),
+            Column("dau_wau", text("DAU/WAU"), "ratio"),
+            Column("dau_mau", text("DAU/MAU"), "ratio"),
+            Column("complete", text("Complete")),
+        )
+        return [
+            Table("days", text("Active days"), days, rows),
+            Table(
+                "active_users",
+                text("Active users"),
+                series,
+                [(a.day, a.dau, a.wau, a.mau, a.dau_wau, a.dau_mau, a.complete) for a in self.series],
+            ),
+        ]
+
+    def charts(self) -> list[Chart]:
+        """Users by active days, a line per period; and the two ratios over time."""
+        return [
+            Chart("line", "days", text("Users by active days"), x="days", y=("share",), series="start"),
+            Chart("line", "active_users", text("DAU/WAU and DAU/MAU"), x="day", y=("dau_wau", "dau_mau")),
+        ]
+
+
+def stickiness(
+    log: EventLog,
+    match: EventMatch,
+    *,
+    period: Span = "week",
+    start: Moment = None,
+    stop: Moment = None,
+    users: Keys | None = None,
+) -> StickinessResult:
+    """Distinct active local days per user and period; and daily, weekly and monthly active users with their ratios.
+
+    The two are different questions and are named apart: the histogram says how many days users come; DAU/MAU is a
+    ratio of two counts on one day and says nothing about any user.
+
+    Args:
+        log: the event log.
+        match: what counts as active.
+        period: week or month of the workspace's calendar, or the range as one period.
+        start: first moment; cut at local days.
+        stop: end, exclusive.
+        users: sorted user keys to keep; None = all.
+
+    Raises:
+        UsageError: UP302 no such event, UP622 no such period, UP640 a range that ends before it begins.
+    """
+    if period not in SPANS:
+        raise UsageError(
+            text("no period '{period}'", period=period), code="UP622", hint=did_you_mean(str(period), SPANS)
+        )
+    scan = Scan(log)
+    lo, hi = log.resolve_range(start, stop)
+    schema = log.require_events()
+    horizon = schema.horizon or 0
+    days = log.calendar.edges("day", lo, hi)
+    bounds = days[[0, -1]] if period == "range" else log.calendar.edges(period, int(days[0]), int(days[-1]))
+    owner = np.searchsorted(bounds, days[:-1], side="right") - 1
+    kernel = ActiveDaysKernel(PeriodGrid.of(days), owner, len(bounds) - 1)
+    until = min(int(days[-1]), horizon + 1)
+    request = SequenceRequest(marks=(log.mark(match),), start=int(days[0]), stop=until, users=users)
+    histogram = scan.run(kernel, request, add)
+    periods = _periods(log, period, bounds, days, histogram, horizon)
+    series = _series(log, match, scan, days, until, users)
+
+    def members(index: int, count: int) -> Keys:
+        return chosen_users(log, request, lambda batch: kernel.days(batch, index) == count)
+
+    how = scan.how(
+        definition={"event": match.model_dump(mode="json", exclude_defaults=True), "period": period},
+        window=log.window(int(days[0]), int(days[-1]), period=period),
+        method=text(
+            "Distinct local days with an event, per user and period; users active on the last 1, 7 and 30 days"
+        ),
+        caveats=_caveats(periods),
+    )
+    return StickinessResult(how=how, event=match.described, period=period, periods=periods, series=series, keys=members)
+
+
+def _periods(
+    log: EventLog, period: Span, bounds: NDArray[np.int64], days: NDArray[np.int64],
+    histogram: NDArray[np.int64] | None, horizon: int,
+) -> tuple[ActiveDays, ...]:  # fmt: skip
+    found = []
+    for i, edge in enumerate(bounds[:-1]):
+        counts = () if histogram is None else tuple(int(n) for n in histogram[i, 1:])
+        whole = bounds[i] >= days[0] and bounds[i + 1] <= min(int(days[-1]), horizon)
+        label = log.calendar.label(int(edge), "day" if period == "range" else period)
+        found.append(ActiveDays(label, counts, bool(whole)))
+    return tuple(found)
+
+
+def _series(
+    log: EventLog, match: EventMatch, scan: Scan, days: NDArray[np.int64], until: int, users: Keys | None
+) -> tuple[ActiveUsers, ...]:
+    """The daily series; events of the 29 days before the range are read for it, too."""
+    schema = log.require_events()
+    horizon, first = schema.horizon or 0, schema.first_time or 0
+    back = max(_TRAILING) - 1
+    earlier = log.calendar.local(int(days[0])).date() - timedelta(days=back)
+    long = log.calendar.edges("day", log.calendar.instant(earlier), int(days[-1]))
+    kernel = TrailingKernel(PeriodGrid.of(long), np.array(_TRAILING, dtype=np.int64))
+    request = SequenceRequest(marks=(log.mark(match),), start=int(long[0]), stop=until, users=users)
+    counts = scan.run(kernel, request, add)
+    if counts is None:
+        counts = np.zeros((len(_TRAILING), len(long) - 1), dtype=np.int64)
+    oldest = log.calendar.floor(first, "day")
+    found = []
+    for d in range(back, len(long) - 1):
+        known = [long[d - k + 1] >= oldest for k in _TRAILING]
+        values = [int(counts[i, d]) if known[i] else None for i in range(len(_TRAILING))]
+        label = log.calendar.label(int(long[d]), "day")
+        found.append(ActiveUsers(label, int(counts[0, d]), values[1], values[2], bool(long[d + 1] <= horizon)))
+    return tuple(found)
+
+
+def _caveats(periods: tuple[ActiveDays, ...]) -> list[Caveat]:
+    cut = [p.start for p in periods if not p.complete]
+    if not cut:
+        return []
+    message = text("cut by the range or not complete yet: {periods}", periods=", ".join(cut[:5]))
+    return [Caveat("incomplete", message)]
