@@ -276,10 +276,11 @@ def _sequential_points(
     for group in names:
         rows, sql = _follow(log, metric, edges, horizon, by, groups, users, group=group)
         statements += [s for s in sql if s not in statements]
-        n = np.bincount(rows.period, minlength=len(edges) - 1)
-        hit = np.bincount(rows.period[rows.followed], minlength=len(edges) - 1)
+        # only starts whose window has closed count, or the last periods would look worse than they are
+        n = np.bincount(rows.period[rows.mature], minlength=len(edges) - 1)
+        hit = np.bincount(rows.period[rows.followed & rows.mature], minlength=len(edges) - 1)
         grown = np.bincount(rows.period[~rows.mature], minlength=len(edges) - 1) == 0
-        if group in ("(other)", "(none)") and not n.sum():
+        if group in ("(other)", "(none)") and not len(rows.users):
             continue
         for i in range(len(edges) - 1):
             complete = bool(grown[i]) and int(edges[i + 1]) <= horizon
