@@ -25,6 +25,7 @@ def test_r37_constant_score_is_one_step():
     assert gain_curve([1, 0, 0], [0.5] * 3, [1, 1, 0], method="qini").gain.tolist() == [0, 1]
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_curves_agree_with_scikit_uplift():
     metrics = pytest.importorskip("sklift.metrics")
     rng = np.random.default_rng(1)
