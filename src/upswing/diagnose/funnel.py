@@ -73,7 +73,7 @@ def funnel(
     rows = period_rows(log.calendar, definition, asked.trend(scan, trend), trend) if trend else ()
     steps = measure_steps(definition, whole, asked.horizon)
     groups = _groups(definition, split, asked, segment)
-    overlap = _overlap(whole, split) if asked.rules.attribution == "all" and by is not None else 0
+    overlap = _overlap(split) if asked.rules.attribution == "all" and by is not None else 0
     lo, hi = asked.range
     how = scan.how(
         definition={
@@ -84,7 +84,7 @@ def funnel(
         },
         window=log.window(lo, hi, conversion_window=str(definition.window)),
         method=_method(definition),
-        caveats=_caveats(definition, whole, steps, groups, asked.horizon, overlap),
+        caveats=_caveats(definition, whole, steps, groups, overlap),
     )
     return FunnelResult(
         how=how,
@@ -309,7 +309,7 @@ def _groups(
     return tuple(found)
 
 
-def _overlap(whole: Chains, split: Chains | None) -> int:
+def _overlap(split: Chains | None) -> int:
     """Units that are in more than one group."""
     return 0 if split is None else max(0, len(split) - len(np.unique(split.users)))
 
@@ -333,7 +333,6 @@ def _caveats(
     whole: Chains,
     steps: Sequence[FunnelStep],
     groups: Sequence[FunnelGroup],
-    horizon: int,
     overlap: int,
 ) -> list[Caveat]:
     found = []

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from upswing.core.errors import UsageError, did_you_mean
 from upswing.core.i18n import Text, text
-from upswing.core.numbers import format_count, format_rate, format_seconds
+from upswing.core.numbers import MISSING, format_count, format_rate, format_seconds
 from upswing.core.results import Cell, Chart, Column, Result, Table
 from upswing.core.units import Period
 from upswing.sequences.funnel import Chains
@@ -248,19 +248,19 @@ class FunnelResult(Result):
         step = self.steps[at]
         before = max((i for i in range(at) if not self.steps[i].optional), default=0)
         words = {
-            "overall": format_rate(last.rate_from_entry),
+            "overall": _rate(last.rate_from_entry),
             "n": format_count(self.steps[0].users),
             "a": self.steps[before].name,
             "b": step.name,
-            "rate": format_rate(step.rate_from_previous),
-            "low": format_rate(step.lower),
-            "high": format_rate(step.upper),
+            "rate": _rate(step.rate_from_previous),
+            "low": _rate(step.lower),
+            "high": _rate(step.upper),
             "lost": format_count(self.steps[before].users - step.users),
         }
         if last.median_seconds is None:
             return text(
-                "{overall} of {n} reach the last step. The weakest step is “{a}” → “{b}”: {rate} pass [{low} to {high}], "
-                "{lost} are lost there.",
+                "{overall} of {n} reach the last step. The weakest step is “{a}” → “{b}”: "
+                "{rate} pass [{low} to {high}], {lost} are lost there.",
                 **words,
             )
         return text(
@@ -316,6 +316,10 @@ class FunnelResult(Result):
                       y=("rate", "lower", "upper"))
             )  # fmt: skip
         return found
+
+
+def _rate(share: float | None) -> str:
+    return MISSING if share is None else format_rate(share)
 
 
 class _Length:

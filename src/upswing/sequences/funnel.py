@@ -7,7 +7,7 @@ window), `funnel_walk` (everything else, canonical) and `funnel_profiles` (other
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
@@ -42,7 +42,7 @@ class FunnelRules:
         window: longest time from entry to the last step in µs, inclusive.
         edges: entries count in [edges[p], edges[p + 1]), one funnel per period p; µs, shape (n_periods + 1,).
         order: ``ordered``; ``strict``: no other event between; ``any``.
-        tie: events at the same time: ``any`` order is right; ``ingest`` order is; ``strict``: never one after the other.
+        tie: events at the same time: ``any`` order is right; ``ingest`` order is; ``strict``: none follows the other.
         count: what is a unit: ``users``, ``sessions``, ``totals`` (attempts), ``pairs`` of user and held value.
         optional: steps (1-based) that may be skipped.
         min_gap: step (1-based) → shortest µs since the step before, inclusive.
@@ -161,15 +161,17 @@ def chains(batch: Sequences, rules: FunnelRules) -> Chains:
             starts, stops, laid.batch.times, laid.batch.marks, leading, rules.edges
         )
         stops = laid.batch.offsets[owner + 1]
-    unit, depth, rows, removed = _follow(batch, laid, starts, stops, periods, rules)
+    unit, depth, rows, removed = _follow(batch, laid, owner, starts, stops, periods, rules)
+    gone = np.zeros(len(owner), np.bool_)
+    gone[removed] = True
+    kept = ~gone[unit]
+    unit, depth, rows = unit[kept], depth[kept], rows[kept]
     found = _gather(laid, rules, owner, periods, starts, unit, depth, rows)
-    taken_out = owner[removed]
     if rules.hold and rules.count in ("users", "sessions"):
-        found, taken_out = _best_per_parent(found, laid, owner[unit], taken_out, rules)
-    return Chains(
-        found.users, found.depth, found.entry, found.elapsed, found.group, found.period,
-        laid.batch.users[taken_out], batch.n_users if rules.count == "users" else laid.batch.n_users, batch.n_events,
-    )  # fmt: skip
+        found = _best_per_parent(found, laid.parent[owner[unit]], rules)
+        removed = removed[np.unique(laid.parent[owner[removed]], return_index=True)[1]]
+    looked_at = batch.n_users if rules.count == "users" else laid.batch.n_users
+    return replace(found, removed=laid.batch.users[owner[removed]], units=looked_at, events=batch.n_events)
 
 
 def _lay_out(batch: Sequences, rules: FunnelRules) -> Units:
@@ -194,17 +196,19 @@ def _mix(key: NDArray[np.int64], code: NDArray[np.int64]) -> NDArray[np.int64]:
     return (mixed | np.uint64(1)).astype(np.int64)
 
 
-_Found = tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int32], NDArray[np.bool_]]
+_Found = tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int32], NDArray[np.int64]]
 
 
 def _follow(
     batch: Sequences,
     laid: Units,
+    owner: NDArray[np.int64],
     starts: NDArray[np.int64],
     stops: NDArray[np.int64],
     periods: NDArray[np.int64],
     rules: FunnelRules,
 ) -> _Found:
+    """Unit, depth and rows of every chain, and the units that an exclusion takes out."""
     here = laid.batch
     room = len(starts)
     if rules.count == "totals":
@@ -212,7 +216,7 @@ def _follow(
         room = int(np.count_nonzero(here.marks & here.marks.dtype.type(leading)))
     unit, depth = np.empty(room, np.int64), np.empty(room, np.uint8)
     rows = np.empty((room, rules.steps), np.int32)
-    removed = np.zeros(len(starts), np.bool_)
+    gone = np.empty(0, np.int64)
     edges = _frozen(np.asarray(rules.edges, np.int64))
     shared = (_frozen(starts), _frozen(stops), _frozen(here.times))
     if rules.plain:
@@ -223,19 +227,31 @@ def _follow(
     elif rules.profile is not None:
         from upswing.sequences.funnel_profiles import profile_chains  # compiled only when asked for
 
+        removed = np.zeros(len(starts), np.bool_)
         count = profile_chains(rules, here, starts, stops, periods, unit, depth, rows, removed)
+        gone = np.flatnonzero(removed)
     else:
         ordinal = crowd = np.empty(0, np.int32)
         if rules.order == "strict":
             ordinal, crowd = crowding(batch.offsets, batch.times, _TIES[rules.tie])
             if laid.source is not None:
                 ordinal, crowd = ordinal[laid.source], crowd[laid.source]
+        remove = rules.remove and bool(rules.exclusions) and rules.order == "ordered"
+        stopped = np.full((len(starts) if remove else 0, 2, rules.steps), np.iinfo(np.int64).min, np.int64)
         count = walk_chains(
             *shared, _frozen(here.marks.astype(np.uint64)), rules.steps, rules.window, _TIES[rules.tie], edges,
-            _frozen(periods), _ORDERS[rules.order], rules.count == "totals", rules.remove, *_limits(rules),
-            ordinal, crowd, unit, depth, rows, removed,
+            _frozen(periods), _ORDERS[rules.order], rules.count == "totals", remove, *_limits(rules),
+            ordinal, crowd, unit, depth, rows, stopped,
         )  # fmt: skip
-    return unit[:count], depth[:count], rows[:count], removed
+        if remove:
+            if rules.tie == "ingest" and laid.source is not None:  # rows of one unit mean nothing to another
+                stopped = np.where(stopped < 0, stopped, laid.source[np.maximum(stopped, 0)])
+            complete = np.zeros(len(starts), np.bool_)
+            complete[unit[:count][depth[:count] == rules.steps]] = True
+            parent = laid.parent[owner] if rules.count != "pairs" else owner
+            period = periods if len(periods) else np.zeros(len(owner), np.int64)
+            gone = units.spoilt_parents(parent, period, stopped, complete, again=rules.tie == "any")
+    return unit[:count], depth[:count], rows[:count], gone
 
 
 def _limits(rules: FunnelRules) -> tuple[np.uint64, NDArray[np.int64], NDArray[np.int64]]:
@@ -268,7 +284,8 @@ def _gather(
         elapsed[:, 0] = 0
     for step in range(1, rules.steps):
         reached = np.flatnonzero(rows[:, step] >= 0)
-        elapsed[reached, step] = here.times[base[reached] + rows[reached, step]] - entry[reached]
+        since = here.times[base[reached] + rows[reached, step]] - entry[reached]
+        elapsed[reached, step] = np.maximum(since, 0)  # profiles may take steps a moment out of order
     group = np.full(len(unit), NO_GROUP, np.int32)
     if rules.group is not None:
         at = _attributed(rules.attribution, rows)
@@ -288,23 +305,13 @@ def _attributed(attribution: str | int, rows: NDArray[np.int32]) -> NDArray[np.i
     return rows[:, int(attribution) - 1]
 
 
-def _best_per_parent(
-    found: Chains, laid: Units, unit: NDArray[np.int64], removed: NDArray[np.int64], rules: FunnelRules
-) -> tuple[Chains, NDArray[np.int64]]:
+def _best_per_parent(found: Chains, parent: NDArray[np.int64], rules: FunnelRules) -> Chains:
     """One chain per user (or session): the best over its held values."""
-    parent = laid.parent[unit]
-    group = found.group.astype(np.int64) if rules.attribution == "all" else np.zeros(len(unit), np.int64)
+    group = found.group.astype(np.int64) if rules.attribution == "all" else np.zeros(len(found), np.int64)
     cell = found.period.astype(np.int64) * 2**32 + group  # under `all` a user may be in several groups
     last = found.elapsed.max(axis=1) if len(found) else found.entry
     best = units.best_of_parent(parent, cell, found.depth.astype(np.int64), found.entry, found.entry + last)
-    if rules.remove:
-        gone = laid.parent[removed]
-        complete = parent[found.depth == rules.steps]
-        gone_for_good = ~np.isin(gone, complete)
-        removed = removed[gone_for_good]
-        removed = removed[np.unique(laid.parent[removed], return_index=True)[1]]
-        best = best[~np.isin(parent[best], gone[gone_for_good])]
-    return found.pick(best), removed
+    return found.pick(best)
 
 
 def _frozen(array: NDArray[np.generic]) -> NDArray[np.generic]:

@@ -63,9 +63,7 @@ def any_chain(lo, hi, entry_stop, opens, closes, times, marks, steps, window, ou
             while time - times[first_entry] > window or not np.uint64(marks[first_entry]) & every:
                 first_entry += 1
             if after - first_entry > best:
-                size = _latest_set(
-                    first_entry, last_entry, after, times, marks, every, steps, holder, picked, seen, todo, via
-                )
+                size = _latest_set(first_entry, last_entry, after, marks, every, steps, holder, picked, seen, todo, via)
                 if size > best:
                     best = size
                     chosen = np.sort(picked[:size])
@@ -76,8 +74,8 @@ def any_chain(lo, hi, entry_stop, opens, closes, times, marks, steps, window, ou
 
 
 @njit(nogil=True, cache=True)
-def _latest_set(first, entry, after, times, marks, every, steps, holder, picked, seen, todo, via):  # type: ignore[no-untyped-def]
-    """The largest set of events of rows first..after-1 that fill different steps, an entry among them, as late as may be."""
+def _latest_set(first, entry, after, marks, every, steps, holder, picked, seen, todo, via):  # type: ignore[no-untyped-def]
+    """The largest set of events of rows first..after-1 that fill different steps, with an entry, as late as may be."""
     holder[:] = -1
     size = 0
     row = after - 1

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from upswing.sequences.funnel_plain import TIE_ANY, TIE_INGEST
-from upswing.sequences.funnel_ties import ONE, match_block, survey
+from upswing.sequences.funnel_ties import ONE, fill_block, survey
 
 # Columns of a node, the best chain that ends at one step at one instant.
 TIME, ENTRY, STEP, PREVIOUS, FIRST, LO, HI, TAKEN, ENTRY_ROW = range(9)
@@ -67,8 +67,8 @@ def ordered_chain(  # type: ignore[no-untyped-def]
         parent: scratch, as long as the unit.
         todo: scratch, shape (64,).
         out: out: row of each step, -1 where it is not taken, shape (steps,).
-        stops: out: latest time an exclusion stopped a chain at each step, and latest entry that came as deep;
-            shape (2, steps).
+        stops: out: latest time (under TIE_INGEST row) at which an exclusion stopped a chain at each step, and latest
+            entry that came as deep; shape (2, steps).
 
     Returns:
         Deepest step (1-based; 0 for none).
@@ -89,7 +89,7 @@ def ordered_chain(  # type: ignore[no-untyped-def]
             break
         if (time >= closes or row >= entry_stop) and (latest < 0 or time - times[latest] > window):
             break
-        present, shared = survey(marks, row, after, steps, row_of)
+        present, _ = survey(marks, row, after, steps, row_of)
         struck = np.uint64(0)
         if len(exclusions):
             for event in range(row, after):
@@ -104,13 +104,13 @@ def ordered_chain(  # type: ignore[no-untyped-def]
             for m in range(steps):
                 if (present >> np.uint64(m)) & ONE:
                     count = _reach(
-                        m, row, after, time, enters, present, shared, struck, times, marks, window, tie, optional,
+                        m, row, after, time, enters, present, struck, marks, window, tie, optional,
                         gaps, exclusions, pairs, nodes, queues, heads, tails, row_of, owner, parent, todo, count,
                     )  # fmt: skip
             for n in range(before, count):
                 m = nodes[n, STEP]
                 for k in range(m + 1):
-                    stops[1, k] = max(stops[1, k], nodes[n, ENTRY])
+                    stops[1, k] = max(stops[1, k], nodes[n, ENTRY_ROW if tie == TIE_INGEST else ENTRY])
                 deeper = m + 1 > best
                 if m + 1 == best and time == completed and n != winner:
                     deeper = (nodes[n, ENTRY], abs(nodes[n, TAKEN])) > (nodes[winner, ENTRY], abs(nodes[winner, TAKEN]))
@@ -120,8 +120,8 @@ def ordered_chain(  # type: ignore[no-untyped-def]
             for x in range(len(exclusions)):
                 if (struck >> np.uint64(exclusions[x, 0])) & ONE:
                     _strike(
-                        x, exclusions, time, before, count, segment[x], after, lo, times, marks, steps, window, tie,
-                        optional, gaps, pairs, nodes, row_of, stops,
+                        x, exclusions, time, count, segment[x], after, times, marks, steps, window, tie, gaps, pairs,
+                        nodes, row_of, stops,
                     )  # fmt: skip
                     segment[x] = before
                     for pair in range(len(pairs)):
@@ -133,7 +133,7 @@ def ordered_chain(  # type: ignore[no-untyped-def]
     node = winner
     while node >= 0:
         first, last = nodes[node, FIRST], nodes[node, STEP]
-        _fill(first, last, optional, gaps, marks, nodes[node, LO], nodes[node, HI], steps, row_of, owner, parent, todo)
+        fill_block(first, last, optional, gaps, marks, nodes[node, LO], nodes[node, HI], row_of, owner, parent, todo)
         for s in range(first, last + 1):
             out[s] = row_of[s] - lo if row_of[s] >= 0 else -1
         node = nodes[node, PREVIOUS]
@@ -167,7 +167,7 @@ def _feed(pairs, gaps, nodes, queues, heads, tails, fed, before, time):  # type:
 
 @njit(nogil=True, cache=True)
 def _reach(  # type: ignore[no-untyped-def]
-    m, row, after, time, enters, present, shared, struck, times, marks, window, tie, optional, gaps, exclusions, pairs,
+    m, row, after, time, enters, present, struck, marks, window, tie, optional, gaps, exclusions, pairs,
     nodes, queues, heads, tails, row_of, owner, parent, todo, count,
 ):  # fmt: skip
     """Add the best node that ends at step m at this instant; a second, lesser one where an exclusion spoils it."""
@@ -183,7 +183,7 @@ def _reach(  # type: ignore[no-untyped-def]
                 break
             if not (present >> np.uint64(first)) & ONE:
                 continue
-            size = _fill(first, m, optional, gaps, marks, row, after, 64, row_of, owner, parent, todo)
+            size = fill_block(first, m, optional, gaps, marks, row, after, row_of, owner, parent, todo)
             if size == 0:
                 continue
         entry, taken, previous, came = np.int64(0), np.int64(0), np.int64(-1), row
@@ -229,35 +229,22 @@ def _reach(  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _fill(first, last, optional, gaps, marks, lo, hi, steps, row_of, owner, parent, todo):  # type: ignore[no-untyped-def]
-    """Fill steps first..last at one instant; the number filled, or 0 when a needed one stays empty."""
-    skippable = optional
-    for s in range(first + 1, last + 1):
-        if gaps[s, 0] > 0:
-            if s == last or not (optional >> np.uint64(s)) & ONE:
-                return 0
-    if not match_block(first, last, skippable, gaps, marks, lo, hi, row_of, owner, parent, todo):
-        return 0
-    size = 0
-    for s in range(first, last + 1):
-        size += row_of[s] >= 0
-    return size
+def _strike(
+    x, exclusions, time, count, since, after, times, marks, steps, window, tie, gaps, pairs, nodes, row_of, stops
+):  # type: ignore[no-untyped-def]
+    """Note the chains that this exclusion stops: at a step in [a, b), and never able to take b until now.
 
-
-@njit(nogil=True, cache=True)
-def _strike(  # type: ignore[no-untyped-def]
-    x, exclusions, time, before, count, since, after, lo, times, marks, steps, window, tie, optional, gaps, pairs,
-    nodes, row_of, stops,
-):  # fmt: skip
-    """Note the chains that this exclusion stops: at a step in [a, b), and never able to take b until now."""
+    From the strike back to the one before, `ways` collects the instants at which each step can be taken so that b is
+    still reached; a chain is stopped when none of them lies within its gap.
+    """
     a, b = exclusions[x, 1], exclusions[x, 2]
-    escape = np.full(steps, np.iinfo(np.int64).min, np.int64)  # latest instant from which step b is still reached
-    node = count - 1
+    if since == count:
+        return
+    ways = np.empty((steps, after - nodes[since, LO]), np.int64)
+    many = np.zeros(steps, np.int64)
     row = after
-    while node >= since:
-        m = nodes[node, STEP]
-        instant, first_row = nodes[node, TIME], nodes[node, LO]
-        # instants of events after this node, from the latest back
+    for node in range(count - 1, since - 1, -1):
+        m, instant, first_row = nodes[node, STEP], nodes[node, TIME], nodes[node, LO]
         while row > first_row:
             end = row
             row -= 1
@@ -266,24 +253,29 @@ def _strike(  # type: ignore[no-untyped-def]
                     row -= 1
             present, _ = survey(marks, row, end, steps, row_of)
             for s in range(steps - 1, a, -1):
-                if (present >> np.uint64(s)) & ONE and (s >= b or _leads(s, times[row], row, pairs, gaps, escape, tie)):
-                    escape[s] = max(escape[s], times[row] if tie != TIE_INGEST else row)
+                if (present >> np.uint64(s)) & ONE:
+                    if s >= b or _leads(s, times[row], row, end, pairs, gaps, ways, many, times, tie):
+                        ways[s, many[s]] = row
+                        many[s] += 1
         if a <= m < b and time - nodes[node, ENTRY] <= window:
-            opened_now = instant == time and nodes[node, FIRST] <= a
-            free = _leads(m, instant, first_row, pairs, gaps, escape, tie)
-            if not opened_now and not free:
-                stops[0, m] = max(stops[0, m], time)
-        node -= 1
+            opened_now = nodes[node, HI] == after and nodes[node, FIRST] <= a
+            if not opened_now and not _leads(m, instant, first_row, row, pairs, gaps, ways, many, times, tie):
+                stops[0, m] = max(stops[0, m], after - 1 if tie == TIE_INGEST else time)
 
 
 @njit(nogil=True, cache=True)
-def _leads(step, instant, row, pairs, gaps, escape, tie):  # type: ignore[no-untyped-def]
-    """Whether some step after `step` can be taken, from this instant, on the way to where escape leads."""
+def _leads(step, instant, row, end, pairs, gaps, ways, many, times, tie):  # type: ignore[no-untyped-def]
+    """Whether from `step` at this instant some further step can be taken on a way to b."""
     for pair in range(len(pairs)):
-        if pairs[pair, 0] == step and escape[pairs[pair, 1]] != np.iinfo(np.int64).min:
-            if tie == TIE_INGEST:
-                if escape[pairs[pair, 1]] > row:
+        if pairs[pair, 0] != step:
+            continue
+        after = pairs[pair, 1]
+        for way in range(many[after] - 1, -1, -1):  # the latest found lies nearest
+            at = ways[after, way]
+            gap = times[at] - instant
+            if gap > gaps[after, 1]:
+                break
+            if gap >= gaps[after, 0] and (at > row or (tie == TIE_ANY and gap == 0)):
+                if tie == TIE_INGEST or gap > 0 or tie == TIE_ANY:
                     return True
-            elif escape[pairs[pair, 1]] - instant >= max(gaps[pairs[pair, 1], 0], 0 if tie == TIE_ANY else 1):
-                return True
     return False

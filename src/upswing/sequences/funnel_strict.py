@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from upswing.sequences.funnel_plain import TIE_ANY, TIE_INGEST
-from upswing.sequences.funnel_ties import ONE, match_block, survey
+from upswing.sequences.funnel_ties import ONE, fill_block, survey
 
 
 @njit(nogil=True, cache=True)
@@ -116,7 +116,7 @@ def strict_chain(  # type: ignore[no-untyped-def]
                     break
                 if not (present >> np.uint64(first)) & ONE:
                     continue
-                size = strict_fill(first, m, optional, gaps, marks, row, after, row_of, owner, parent, todo)
+                size = fill_block(first, m, optional, gaps, marks, row, after, row_of, owner, parent, todo)
                 if size == 0:
                     continue
                 source, from_entry, from_taken, fits = -1, time, 0, first == 0 and enters
@@ -151,20 +151,6 @@ def strict_chain(  # type: ignore[no-untyped-def]
         last_ordinal, last_time = ordinal[row], time
         row = after
     return best
-
-
-@njit(nogil=True, cache=True)
-def strict_fill(first, last, optional, gaps, marks, lo, hi, row_of, owner, parent, todo):  # type: ignore[no-untyped-def]
-    """Fill steps first..last at one instant; the number filled, or 0 when a needed one stays empty."""
-    for s in range(first + 1, last + 1):
-        if gaps[s, 0] > 0 and (s == last or not (optional >> np.uint64(s)) & ONE):
-            return 0
-    if not match_block(first, last, optional, gaps, marks, lo, hi, row_of, owner, parent, todo):
-        return 0
-    size = 0
-    for s in range(first, last + 1):
-        size += row_of[s] >= 0
-    return size
 
 
 @njit(nogil=True, cache=True)

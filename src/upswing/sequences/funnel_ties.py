@@ -95,6 +95,20 @@ def match_block(first, last, optional, gaps, marks, lo, hi, row_of, owner, paren
 
 
 @njit(nogil=True, cache=True)
+def fill_block(first, last, optional, gaps, marks, lo, hi, row_of, owner, parent, todo):  # type: ignore[no-untyped-def]
+    """Fill steps first..last at one instant; the number filled, or 0 when a needed one stays empty."""
+    for s in range(first + 1, last + 1):
+        if gaps[s, 0] > 0 and (s == last or not (optional >> np.uint64(s)) & ONE):
+            return 0
+    if not match_block(first, last, optional, gaps, marks, lo, hi, row_of, owner, parent, todo):
+        return 0
+    size = 0
+    for s in range(first, last + 1):
+        size += row_of[s] >= 0
+    return size
+
+
+@njit(nogil=True, cache=True)
 def survey(marks, lo, hi, steps, row_of):  # type: ignore[no-untyped-def]
     """Look at the events of one instant.
 

@@ -145,6 +145,30 @@ def _grow(array, room):  # type: ignore[no-untyped-def]
     return larger
 
 
+def spoilt_parents(parent: Ints, period: Ints, stopped: Ints, complete: NDArray[np.bool_], *, again: bool) -> Ints:
+    """Which parents an exclusion takes out: none of their chains completes, one was stopped, none came as deep again.
+
+    Args:
+        parent: of each unit.
+        period: of each unit.
+        stopped: latest time a chain was stopped at each step, and latest entry that came as deep; (n, 2, steps).
+        complete: whether the unit's chain completes.
+        again: whether an entry at the very time of the stop counts as after it.
+
+    Returns:
+        Indices of all units of those parents.
+    """
+    order = np.lexsort((period, parent))
+    starts = _starts(parent[order], period[order])
+    if len(starts) == 0:
+        return np.empty(0, np.int64)
+    latest = np.maximum.reduceat(stopped[order], starts, axis=0)
+    stop, entry = latest[:, 0], latest[:, 1]
+    lost = (stop != np.iinfo(np.int64).min) & ((entry < stop) if again else (entry <= stop))
+    spoilt = lost.any(axis=1) & ~np.logical_or.reduceat(complete[order], starts)
+    return np.sort(order[np.repeat(spoilt, np.diff(np.append(starts, len(order))))])
+
+
 def best_of_parent(parent: Ints, period: Ints, depth: Ints, entry: Ints, completion: Ints) -> Ints:
     """Indices of the best chain per (parent, period): deepest, then earliest completion, then latest entry."""
     order = np.lexsort((-entry, completion, -depth, period, parent))

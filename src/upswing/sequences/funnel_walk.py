@@ -8,18 +8,17 @@ from numba import njit
 
 from upswing.sequences.funnel_any import any_chain
 from upswing.sequences.funnel_ordered import NODE_WIDTH, ordered_chain, successions
-from upswing.sequences.funnel_plain import TIE_INGEST, TIE_STRICT
+from upswing.sequences.funnel_plain import TIE_INGEST
 from upswing.sequences.funnel_strict import strict_chain
 from upswing.sequences.funnel_ties import ONE
 
 ORDERED, STRICT, ANY = 0, 1, 2
-NEVER = np.iinfo(np.int64).min
 
 
 @njit(nogil=True, cache=True)
 def walk_chains(  # type: ignore[no-untyped-def]
     starts, stops, times, marks, steps, window, tie, edges, periods, order, totals, remove, optional, gaps, exclusions,
-    ordinal, crowd, unit, depth, rows, removed,
+    ordinal, crowd, unit, depth, rows, stopped,
 ):  # fmt: skip
     """Write the chosen chain of every unit that enters, or each of its attempts.
 
@@ -35,7 +34,7 @@ def walk_chains(  # type: ignore[no-untyped-def]
         periods: period of each unit; empty when there is one only.
         order: ORDERED, STRICT or ANY.
         totals: count attempts.
-        remove: leave out units that an exclusion stopped.
+        remove: note which chains an exclusion stopped.
         optional: bits of the optional steps.
         gaps: shortest and longest µs since the step before, shape (steps, 2).
         exclusions: bit above the steps, step a, step b (0-based), shape (n_exclusions, 3).
@@ -44,7 +43,7 @@ def walk_chains(  # type: ignore[no-untyped-def]
         unit: out: unit of each chain.
         depth: out: deepest step, 1-based.
         rows: out: row within the unit of each step, -1 where it is not taken.
-        removed: out: units left out, shape (n_units,).
+        stopped: out, where `remove`: see `stops` of `ordered_chain`, shape (n_units, 2, steps).
 
     Returns:
         Number of chains written.
@@ -94,9 +93,8 @@ def walk_chains(  # type: ignore[no-untyped-def]
                     first, hi, entry_stop, opens, closes, times, marks, steps, window, tie, optional, gaps, exclusions,
                     pairs, nodes, queues, heads, tails, fed, row_of, owner, parent, todo, out, struck,
                 )  # fmt: skip
-                if remove and reached < steps and _stopped(struck, steps, tie):
-                    removed[u] = True
-                    break
+                if remove:
+                    stopped[u] = struck
             elif order == STRICT:
                 reached = strict_chain(
                     first, hi, entry_stop, opens, closes, times, marks, steps, window, tie, optional, gaps, exclusions,
@@ -163,15 +161,3 @@ def _attempt_end(first, hi, reached, out, times, marks, steps, window, tie, excl
     while row < hi and (times[row] < end_time or (times[row] == end_time and (not rowed or row <= end_row))):
         row += 1
     return row
-
-
-@njit(nogil=True, cache=True)
-def _stopped(struck, steps, tie):  # type: ignore[no-untyped-def]
-    """Whether some chain was stopped and none that entered later came as deep."""
-    for s in range(steps):
-        if struck[0, s] == NEVER:
-            continue
-        again = struck[1, s] > struck[0, s] or (struck[1, s] == struck[0, s] and tie != TIE_STRICT)
-        if not again:
-            return True
-    return False
