@@ -1,0 +1,204 @@
+"""What a paths question answers: nodes and edges by position, or transitions wherever they happen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from upswing.core.i18n import Text, text
+from upswing.core.results import Cell, Chart, Column, Result, Table, show
+from upswing.spec.paths import PathsDefinition
+
+END: Final = "(end)"
+"""The path goes no further."""
+START: Final = "(start)"
+"""The path does not go further back."""
+OTHER: Final = "(other)"
+"""Names beyond the top of their position."""
+
+
+@dataclass(frozen=True, slots=True)
+class PathNode:
+    """A step at a position. Forward positions are 1, 2, …; backward ones 0 (the anchor), -1, …."""
+
+    position: int
+    name: str
+    count: int
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class PathEdge:
+    """From a step to the next one in time. `mean_seconds` is None for an edge to or from a marker."""
+
+    position: int
+    source: str
+    target: str
+    count: int
+    share_of_source: float
+    mean_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathsResult(Result):
+    """Paths: exact totals by position; names beyond the top are in "(other)", drop-off is "(end)".
+
+    Attributes:
+        definition: the question.
+        units: sessions (or users) with at least one step.
+        paths: of them, those with a path as asked for.
+        nodes: by position, most frequent first.
+        edges: by position of the source, most frequent first.
+    """
+
+    verb: ClassVar[str] = "paths"
+    definition: PathsDefinition
+    units: int
+    paths: int
+    nodes: tuple[PathNode, ...]
+    edges: tuple[PathEdge, ...]
+
+    def title(self) -> Text:
+        """The question."""
+        after, before = self.definition.after, self.definition.before
+        if after is not None and before is not None:
+            return text("How do users get from {a} to {b}?", a=after.described, b=before.described)
+        if after is not None:
+            return text("What do users do after {event}?", event=after.described)
+        if before is not None:
+            return text("What do users do before {event}?", event=before.described)
+        return text("What do users do, step by step?")
+
+    def verdict(self) -> Text | str:
+        """The commonest step next to where paths are cut, and how many stop there."""
+        if not self.paths:
+            return text("There is no such path.")
+        beside = 2 if self.definition.before is None or self.definition.after is not None else -1
+        here = [n for n in self.nodes if n.position == beside]
+        named = [n for n in here if n.name not in (END, START, OTHER)]
+        stopped = next((n.share for n in here if n.name in (END, START)), 0.0)
+        if not named:
+            return text("{n} paths; none goes further.", n=f"{self.paths:,}")
+        words = {"n": f"{self.paths:,}", "name": named[0].name, "share": show(named[0].share, "ratio")}
+        if beside == -1:
+            return text("{n} paths; {name} comes right before in {share} of them.", **words)
+        return text(
+            "{n} paths; the commonest next step is {name} ({share}); {stopped} end there.",
+            stopped=show(stopped, "ratio"), **words,
+        )  # fmt: skip
+
+    def data(self) -> dict[str, object]:
+        """Totals, nodes and edges."""
+        return {
+            "units": self.units,
+            "paths": self.paths,
+            "nodes": [
+                {"position": n.position, "name": n.name, "count": n.count, "share": n.share} for n in self.nodes
+            ],
+            "edges": [
+                {
+                    "position": e.position, "source": e.source, "target": e.target, "count": e.count,
+                    "share_of_source": e.share_of_source, "mean_seconds": e.mean_seconds,
+                }
+                for e in self.edges
+            ],
+        }  # fmt: skip
+
+    def tables(self) -> list[Table]:
+        """Edges, and nodes."""
+        edges = (
+            Column("position", text("Position"), "count", text("of the step that the edge leaves")),
+            Column("source", text("From")),
+            Column("target", text("To")),
+            Column("count", text("Paths"), "count"),
+            Column("share_of_source", text("Share"), "ratio", text("of the paths at the first step")),
+            Column("mean_seconds", text("Mean time"), "seconds"),
+        )
+        rows: list[tuple[Cell, ...]] = [
+            (e.position, e.source, e.target, e.count, e.share_of_source, e.mean_seconds) for e in self.edges
+        ]
+        nodes = (
+            Column("position", text("Position"), "count"),
+            Column("name", text("Step")),
+            Column("count", text("Paths"), "count"),
+            Column("share", text("Share of all paths"), "ratio"),
+        )
+        steps: list[tuple[Cell, ...]] = [(n.position, n.name, n.count, n.share) for n in self.nodes]
+        return [Table("edges", text("From step to step"), edges, rows), Table("nodes", text("Steps"), nodes, steps)]
+
+    def charts(self) -> list[Chart]:
+        """The flow."""
+        return [Chart("flow", "edges", text("Paths"), x="source", y=("count",), series="target")]
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """How often one step comes directly after another."""
+
+    source: str
+    target: str
+    count: int
+    mean_seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransitionsResult(Result):
+    """Directly-follows counts, with first and last steps.
+
+    Attributes:
+        definition: which events are steps, and the session rule; its anchors, depth and top do not matter here.
+        units: sessions (or users) with at least one step.
+        transitions: most frequent first.
+        starts: units by first step.
+        ends: units by last step.
+    """
+
+    verb: ClassVar[str] = "transitions"
+    definition: PathsDefinition
+    units: int
+    transitions: tuple[Transition, ...]
+    starts: tuple[tuple[str, int], ...]
+    ends: tuple[tuple[str, int], ...]
+
+    def title(self) -> Text:
+        """The question."""
+        return text("Which step follows which?")
+
+    def verdict(self) -> Text | str:
+        """The commonest transition."""
+        if not self.transitions:
+            return text("No step follows another.")
+        top = self.transitions[0]
+        return text("{a} → {b} is the commonest: {n} times.", a=top.source, b=top.target, n=f"{top.count:,}")
+
+    def data(self) -> dict[str, object]:
+        """Transitions, starts and ends."""
+        return {
+            "units": self.units,
+            "transitions": [
+                {"source": t.source, "target": t.target, "count": t.count, "mean_seconds": t.mean_seconds}
+                for t in self.transitions
+            ],
+            "starts": dict(self.starts),
+            "ends": dict(self.ends),
+        }
+
+    def tables(self) -> list[Table]:
+        """Transitions, starts and ends."""
+        columns = (
+            Column("source", text("From")),
+            Column("target", text("To")),
+            Column("count", text("Times"), "count"),
+            Column("mean_seconds", text("Mean time"), "seconds"),
+        )
+        rows: list[tuple[Cell, ...]] = [(t.source, t.target, t.count, t.mean_seconds) for t in self.transitions]
+        edges = (Column("name", text("Step")), Column("count", text("Units"), "count"))
+        return [
+            Table("transitions", text("Transitions"), columns, rows),
+            Table("starts", text("First steps"), edges, list(self.starts)),
+            Table("ends", text("Last steps"), edges, list(self.ends)),
+        ]
+
+    def charts(self) -> list[Chart]:
+        """The flow."""
+        return [Chart("flow", "transitions", text("Transitions"), x="source", y=("count",), series="target")]
