@@ -109,6 +109,20 @@ def test_missing_covariates_keep_every_user():
     assert 0.1 < result.variance_reduction < 0.6
 
 
+def test_error_with_missing_covariates_filled_arm_by_arm():
+    rng = np.random.default_rng(16)
+    runs, rejected = 3000, 0
+    for _ in range(runs):
+        arms = []
+        for _arm in range(2):
+            x = rng.gamma(2, 5, 300)
+            y = 0.7 * x + rng.gamma(2, 4, 300)
+            seen = np.where(rng.random(300) < 0.3, np.nan, x)
+            arms.append(Aggregates.from_rows({"y": y, **with_missing_indicator("x", seen)}))
+        rejected += compare_adjusted(*arms, outcome="y", covariates=["x", "x_missing"]).adjusted.p_value < 0.05
+    assert abs(rejected / runs - 0.05) < 3 * np.sqrt(0.05 * 0.95 / runs)
+
+
 def test_cupac_takes_the_same_slot():
     rng = np.random.default_rng(7)
     features = rng.normal(size=(600, 3))
