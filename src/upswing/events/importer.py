@@ -279,8 +279,7 @@ class _Import:
     def _repeated(self) -> int:
         """Rows added that equal another row of their file; looked for among rows of one user and time only."""
         total = 0
-        values = listed(name(p.column) for p in self.plan.properties.values())
-        content = statement("hash({v})", v=values) if values else literal(0)
+        values = listed(name(c) for c in ("event", *(p.column for p in self.plan.properties.values())))
         for import_id, file in self.files.items():
             if file.mapping.event_id is not None:
                 continue
@@ -290,8 +289,8 @@ class _Import:
                     " (lag(user_key) OVER () = user_key AND lag(time) OVER () = time)"
                     " OR (lead(user_key) OVER () = user_key AND lead(time) OVER () = time))"
                     " SELECT sum(n - 1) FROM (SELECT count(*) AS n FROM events"
-                    " WHERE rowid IN (SELECT place FROM tied) GROUP BY user_key, time, event, {content})",
-                    content=content,
+                    " WHERE rowid IN (SELECT place FROM tied) GROUP BY user_key, time, hash({values}))",
+                    values=values,
                 ),
                 {"i": import_id},
             )
