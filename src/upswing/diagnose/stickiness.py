@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from upswing.core.errors import UsageError, did_you_mean
 from upswing.core.i18n import Text, text
 from upswing.core.results import Caveat, Cell, Chart, Column, Result, Table, show
+from upswing.core.units import Period
 from upswing.diagnose.scan import Keys, Scan, chosen_users
 from upswing.engines.base import SequenceRequest
 from upswing.events.log import EventLog
@@ -186,6 +187,7 @@ def stickiness(
     match: EventMatch,
     *,
     period: Span = "week",
+    unit: Period = "day",
     start: Moment = None,
     stop: Moment = None,
     users: Keys | None = None,
@@ -199,6 +201,7 @@ def stickiness(
         log: the event log.
         match: what counts as active.
         period: week or month of the workspace's calendar, or the range as one period.
+        unit: what is counted: active days, or hours, weeks or months.
         start: first moment; cut at local days.
         stop: end, exclusive.
         users: sorted user keys to keep; None = all.
@@ -215,9 +218,10 @@ def stickiness(
     schema = log.require_events()
     horizon = schema.horizon or 0
     days = log.calendar.edges("day", lo, hi)
-    bounds = days[[0, -1]] if period == "range" else log.calendar.edges(period, int(days[0]), int(days[-1]))
-    owner = np.searchsorted(bounds, days[:-1], side="right") - 1
-    kernel = ActiveDaysKernel(PeriodGrid.of(days), owner, len(bounds) - 1)
+    units = log.calendar.edges(unit, int(days[0]), int(days[-1]))
+    bounds = units[[0, -1]] if period == "range" else log.calendar.edges(period, int(days[0]), int(days[-1]))
+    owner = np.maximum(np.searchsorted(bounds, units[:-1], side="right") - 1, 0)  # a week may begin before its month
+    kernel = ActiveDaysKernel(PeriodGrid.of(units), owner, len(bounds) - 1)
     until = min(int(days[-1]), horizon + 1)
     request = SequenceRequest(marks=(log.mark(match),), start=int(days[0]), stop=until, users=users)
     histogram = scan.run(kernel, request, add)
@@ -228,7 +232,11 @@ def stickiness(
         return chosen_users(log, request, lambda batch: kernel.days(batch, index) == count)
 
     how = scan.how(
-        definition={"event": match.model_dump(mode="json", exclude_defaults=True), "period": period},
+        definition={
+            "event": match.model_dump(mode="json", exclude_defaults=True),
+            "period": period,
+            "unit": unit,
+        },
         window=log.window(int(days[0]), int(days[-1]), period=period),
         method=text(
             "Distinct local days with an event, per user and period; users active on the last 1, 7 and 30 days"

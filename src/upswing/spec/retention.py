@@ -20,7 +20,7 @@ class RetentionDefinition(Definition):
         default=None, alias="return", description="What counts as coming back; the start event if absent."
     )
     period: Period = Field(default="week", description="Length of a period.")
-    periods: int = Field(default=8, ge=1, le=1000, description="Periods followed after the start.")
+    periods: int = Field(default=8, ge=0, le=1000, description="Periods followed after the start.")
     entry: Literal["recurring", "first-time", "first-ever"] = Field(
         default="recurring",
         description="Who is in a cohort: `recurring` everyone with a start in the period, so a user may be in several; "
