@@ -19,6 +19,8 @@ from upswing.core.errors import DataError, EngineError
 from upswing.core.i18n import text
 from upswing.engines import spine as spines
 from upswing.engines.base import LogSchema, Property, Query, SequenceRequest
+from upswing.engines.external import ExternalEvents, ExternalSource
+from upswing.engines.identity import canonical_keys
 from upswing.engines.questions import Questions, questions
 from upswing.engines.selection import Answers, select
 from upswing.engines.source import EmbeddedSource, Source, attach
@@ -163,7 +165,36 @@ class DuckDBEngine:
         wanted = pa.table({"user_id": pa.array(list(dict.fromkeys(ids)), pa.string())})
         keys = self._looked_up(wanted, "user_id").column("user_key").to_numpy()
         now = np.full(len(keys), 2**62, np.int64)
-        return np.unique(spines.canonical_keys(keys.astype(np.int64), now, self._source.intervals))
+        return np.unique(canonical_keys(keys.astype(np.int64), now, self._source.intervals))
+
+    @classmethod
+    def external(
+        cls,
+        events: ExternalEvents,
+        *,
+        spine_dir: str | Path,
+        memory_limit: str | None = None,
+        threads: int | None = None,
+    ) -> DuckDBEngine:
+        """Read events that exist already, without importing them.
+
+        Args:
+            events: where they are and which columns mean what.
+            spine_dir: folder of mapped columns.
+            memory_limit: of DuckDB, e.g. ``"4GB"``.
+            threads: of DuckDB; default: all cores.
+
+        Raises:
+            EngineError: UP702 nothing to read there.
+            DataError: UP313 a column that the table does not have.
+        """
+        folder = Path(spine_dir)
+        connection = connect(folder, memory_limit=memory_limit, threads=threads)
+        try:
+            return cls(connection, ExternalSource(connection, events), spine_dir=folder)
+        except Exception:
+            connection.close()
+            raise
 
     def close(self) -> None:
         """Let go of the file."""
@@ -231,8 +262,8 @@ class DuckDBEngine:
 
     def _store_schema(self, schema: LogSchema) -> None:
         facts = {
-            "version": schema.version, "events": dict(schema.events), "n_events": schema.n_events, "n_users": schema.n_users,
-            "first_time": schema.first_time, "horizon": schema.horizon,
+            "version": schema.version, "events": dict(schema.events), "n_events": schema.n_events,
+            "n_users": schema.n_users, "first_time": schema.first_time, "horizon": schema.horizon,
         }  # fmt: skip
         with contextlib.suppress(OSError):  # a read-only place: counted again next time
             self._spine_dir.mkdir(parents=True, exist_ok=True)
@@ -307,14 +338,15 @@ class DuckDBEngine:
             ) from None
 
     def _chunks(self, names: Sequence[str]) -> Iterator[spines.Chunk]:
-        code: exp.Expression = exp.convert(0)
+        code = q("0")
         if names:
             self._register_names(names)
             code = q("enum_code(CAST(event AS memory.main.upswing_event))")
         tree = q("SELECT user_key, epoch_us(time) AS time, $code AS code FROM $s AS e", code=code, s=self._stored())
         with _translated_errors(), self._connection.cursor() as cursor:
             for batch in cursor.sql(tree.sql("duckdb")).to_arrow_reader(_CHUNK_ROWS):
-                yield tuple(batch.column(i).to_numpy(zero_copy_only=False) for i in range(3))  # type: ignore[misc]
+                own, moments, codes = (batch.column(i).to_numpy(zero_copy_only=False) for i in range(3))
+                yield own, moments, codes
 
     def _register_names(self, names: Sequence[str]) -> None:
         with self._connection.cursor() as cursor:

@@ -1,7 +1,7 @@
 """Who an event belongs to: dated aliases, followed to their end, as intervals of time per user key.
 
-An event of id X at time t belongs to the canonical id of X's alias with the latest ``valid_from <= t``; before the first
-alias, to the first one's canonical id. Aliases of aliases are followed at the same t.
+An event of id X at time t belongs to the canonical id of X's alias with the latest ``valid_from <= t``; before the
+first alias, to the first one's canonical id. Aliases of aliases are followed at the same t.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a sequence request asks of each stored row, as select items: bits of its distinct predicates, and its columns."""
+"""What a sequence request asks of each stored row, as select items: bits of its predicates, and its columns."""
 
 from __future__ import annotations
 
@@ -35,8 +35,10 @@ class Questions:
     @property
     def items(self) -> list[exp.Expression]:
         """All select items, aliased b0, b1, … and c0, c1, …"""
-        bits = [exp.alias_(item, f"b{i}") for i, item in enumerate(self.bits)]
-        return bits + [exp.alias_(item, f"c{i}") for i, item in enumerate(self.columns)]
+        bits: list[exp.Expression] = [
+            exp.Alias(this=b, alias=exp.to_identifier(f"b{i}")) for i, b in enumerate(self.bits)
+        ]
+        return bits + [exp.Alias(this=c, alias=exp.to_identifier(f"c{i}")) for i, c in enumerate(self.columns)]
 
     @property
     def asked(self) -> bool:
@@ -72,7 +74,7 @@ def questions(request: SequenceRequest, properties: Mapping[str, Property], pari
     keep = place(request.where)
     needs = tuple(place(mark.where) for mark in request.marks)
     bits = tuple(
-        _packed(conditions[at : at + CHUNK_BITS], parity if at == 0 else exp.convert(0))
+        _packed(conditions[at : at + CHUNK_BITS], parity if at == 0 else q("0"))
         for at in range(0, max(1, len(conditions)), CHUNK_BITS)
     )
     common = _common_type([c.expression for c in request.columns if isinstance(c, Key)], properties)
@@ -81,10 +83,12 @@ def questions(request: SequenceRequest, properties: Mapping[str, Property], pari
 
 
 def _packed(conditions: list[exp.Expression], parity: exp.Expression) -> exp.Expression:
+    kind = "UTINYINT" if len(conditions) < 8 else "USMALLINT"
     total = parity
     for bit, condition in enumerate(conditions):
-        total = q("$total + CASE WHEN $c THEN $value ELSE 0 END", total=total, c=condition, value=2 << bit)
-    return exp.cast(total, "UTINYINT" if len(conditions) < 8 else "USMALLINT", dialect="duckdb")
+        yes, no = (exp.cast(q(str(value)), kind, dialect="duckdb") for value in (2 << bit, 0))
+        total = q("$total + CASE WHEN $c THEN $yes ELSE $no END", total=total, c=condition, yes=yes, no=no)
+    return exp.cast(total, kind, dialect="duckdb")
 
 
 def _column(column: Category | Key | Number, common: str | None) -> exp.Expression:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upswing.engines.base import SequenceRequest
+from upswing.engines.passes import in_range, kept_rows, look_up, require, restrict
 from upswing.engines.spine import Spine
 from upswing.sequences.batch import Sequences
 
@@ -44,7 +45,7 @@ class Answers:
 
 
 def select(spine: Spine, request: SequenceRequest, answers: Answers) -> Iterator[Sequences]:
-    """The request's sequences: one batch over mapped arrays when nothing is dropped, else batches of compacted pieces."""
+    """The request's sequences: one batch over mapped arrays when nothing is dropped, else compacted pieces."""
     work = _Selection(spine, request, answers)
     if spine.n_events == 0:
         return
@@ -66,7 +67,7 @@ class _Selection:
     def __init__(self, spine: Spine, request: SequenceRequest, answers: Answers) -> None:
         self.spine, self.request, self.answers = spine, request, answers
         self.lut = _event_table(spine.events, request)
-        self.spread = _bit_tables(request, answers, self.lut.dtype)
+        self.spread = _bit_tables(answers, self.lut.dtype)
         self.start, self.stop = _binding_range(spine, request)
         self.chosen = None if request.users is None else np.isin(spine.users, request.users, assume_unique=True)
         sparse = not request.unmarked and self._share_marked() < SPARSE
@@ -99,18 +100,14 @@ class _Selection:
         spine, (first, last) = self.spine, piece
         if self.chosen is not None and not self.chosen[first:last].any():
             return None
-        offsets = spine.offsets[first : last + 1]
-        lo, hi = int(offsets[0]), int(offsets[-1])
+        lo, hi = int(spine.offsets[first]), int(spine.offsets[last])
         marks, times = self._marks(lo, hi), spine.times[lo:hi]
-        kept = self._kept(lo, hi, marks, times)
-        if self.chosen is not None:
-            kept &= np.repeat(self.chosen[first:last], np.diff(offsets))
-        before = np.concatenate(([0], np.cumsum(kept)))
-        counts = np.diff(before[offsets - lo])
-        present = counts > 0
-        if not present.any():
+        everyone = np.ones(last - first, bool)
+        chosen = everyone if self.chosen is None else self.chosen[first:last]
+        rows, counts = kept_rows(spine.offsets[first : last + 1] - lo, chosen, self._kept(lo, hi, marks, times))
+        if not len(rows):
             return None
-        rows = np.flatnonzero(kept)
+        present = counts > 0
         stored = rows + lo if spine.order is None else spine.order[lo:hi][rows]
         return Sequences(
             users=spine.users[first:last][present],
@@ -121,10 +118,11 @@ class _Selection:
         )
 
     def _marks(self, lo: int, hi: int) -> NDArray[Any]:
-        marks: NDArray[Any] = self.lut[self.spine.codes[lo:hi]]
+        marks: NDArray[Any] = np.empty(hi - lo, self.lut.dtype)
+        look_up(self.spine.codes[lo:hi], self.lut, marks)
         for number, table in enumerate(self.spread):
             if table is not None:
-                marks &= table[self._bits(number, lo, hi)]
+                restrict(self._bits(number, lo, hi), table, marks)
         return marks
 
     def _bits(self, number: int, lo: int, hi: int) -> Bits:
@@ -135,11 +133,14 @@ class _Selection:
         kept = np.ones(hi - lo, bool) if self.request.unmarked else marks != 0
         if self.answers.keep is not None:
             number, bit = divmod(self.answers.keep, CHUNK_BITS)
-            kept &= (self._bits(number, lo, hi) >> (bit + 1)) & 1 == 1
-        if self.start is not None:
-            kept &= times >= self.start
-        if self.stop is not None:
-            kept &= times < self.stop
+            require(self._bits(number, lo, hi), bit + 1, kept)
+        if self.start is not None or self.stop is not None:
+            in_range(
+                times,
+                -(2**63) if self.start is None else self.start,
+                2**63 - 1 if self.stop is None else self.stop,
+                kept,
+            )
         return kept
 
     def _share_marked(self) -> float:
@@ -165,12 +166,11 @@ def _event_table(events: Sequence[str], request: SequenceRequest) -> NDArray[Any
 
 def mark_type(count: int) -> np.dtype[Any]:
     """Smallest unsigned type with `count` bits."""
-    return np.dtype(
-        next(t for bits, t in ((8, np.uint8), (16, np.uint16), (32, np.uint32), (64, np.uint64)) if count <= bits)
-    )
+    sizes = ((8, np.uint8), (16, np.uint16), (32, np.uint32), (64, np.uint64))
+    return np.dtype(next(kind for bits, kind in sizes if count <= bits))
 
 
-def _bit_tables(request: SequenceRequest, answers: Answers, dtype: np.dtype[Any]) -> list[NDArray[Any] | None]:
+def _bit_tables(answers: Answers, dtype: np.dtype[Any]) -> list[NDArray[Any] | None]:
     """Per bit column: the marks that survive each value of the column."""
     tables: list[NDArray[Any] | None] = []
     for number, column in enumerate(answers.bits):

@@ -16,12 +16,13 @@ from sqlglot import exp
 from upswing.core.errors import EngineError
 from upswing.core.i18n import text
 from upswing.engines.base import Property, PropertyType
-from upswing.engines.identity import ALWAYS, FOREVER, Alias, resolve
+from upswing.engines.identity import Alias, resolve
 from upswing.engines.layout import FORMAT, TABLES
 from upswing.sql.template import q
 
 Intervals = Mapping[str, NDArray[np.int64]]
 NO_INTERVALS: Final[Intervals] = {name: np.zeros(0, np.int64) for name in ("user_key", "start", "stop", "canonical")}
+_LOCKED: Final = ("lock on file", "different configuration", "handle conflict", "already attached")
 _STAMPED: Final = (-(2**62), 2**62)
 """Bounds in µs that a TIMESTAMP can hold, for intervals without beginning or end."""
 
@@ -54,6 +55,10 @@ class Source(Protocol):
 
     def horizon(self) -> int | None:
         """Last trusted event time, µs UTC."""
+        ...
+
+    def check(self) -> None:
+        """Look for what would make answers wrong; called once per version."""
         ...
 
 
@@ -181,6 +186,9 @@ class EmbeddedSource:
                 trusted += [] if found is None else [int(str(found))]
         return max(trusted or latest, default=None)
 
+    def check(self) -> None:
+        """Nothing to look for: the log's own writer keeps it sound."""
+
     def _refresh(self) -> None:
         facts = self._rows(
             q(
@@ -257,6 +265,3 @@ def _type(kind: object) -> PropertyType:
         "json": "json",
     }  # fmt: skip
     return known.get(str(kind), "text")
-
-
-__all__ = ["ALWAYS", "FOREVER", "EmbeddedSource", "Intervals", "Source", "attach", "open_error"]

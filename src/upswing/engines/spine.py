@@ -9,8 +9,8 @@ A spine is a folder ``<spine_dir>/<version>/`` of arrays that are mapped, not re
     order    int32/64 (n_events,)   stored row of each event; absent when rows are stored in this very order
     parity   uint8 (n_events / 8,)  lowest bit of each stored row's own user key, to check the order of later reads
 
-It is written beside its place and renamed, so a reader sees a whole spine or none; two builders do the work twice and one
-result stays. Folders of other versions are removed; readers keep what they have mapped.
+It is written beside its place and renamed, so a reader sees a whole spine or none; two builders do the work twice and
+one result stays. Folders of other versions are removed; readers keep what they have mapped.
 """
 
 from __future__ import annotations
@@ -189,17 +189,12 @@ def _publish(work: Path, place: Path) -> None:
 
 def _tidy(folder: Path, version: str) -> None:
     for other in folder.iterdir():
-        unfinished = other.name.startswith(_UNFINISHED)
         try:
             stale = time.time() - other.stat().st_mtime > _STALE_SECONDS
         except OSError:
             continue
-        if (
-            other.is_dir()
-            and other.name != version
-            and (stale or not unfinished)
-            and (other / "meta.json").exists() | stale
-        ):
+        finished = (other / "meta.json").exists() and not other.name.startswith(_UNFINISHED)
+        if other.name != version and (finished or (stale and other.is_dir())):
             shutil.rmtree(other, ignore_errors=True)
 
 
@@ -226,7 +221,7 @@ def _distinct(keys: Ints) -> Ints:
     return np.unique(keys[changes])
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def in_order(keys: Ints, times: Ints) -> bool:
     """Whether rows ascend by (key, time)."""
     for i in range(1, len(keys)):
@@ -235,7 +230,7 @@ def in_order(keys: Ints, times: Ints) -> bool:
     return True
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _deal(keys: Ints, low: int, slot: Ints, n_users: int) -> tuple[Ints, Ints]:
     offsets = np.zeros(n_users + 1, np.int64)
     for i in range(len(keys)):
@@ -251,7 +246,7 @@ def _deal(keys: Ints, low: int, slot: Ints, n_users: int) -> tuple[Ints, Ints]:
     return offsets, order
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _sort_within(offsets: Ints, times: Ints, order: Ints) -> None:
     for u in range(len(offsets) - 1):
         lo, hi = offsets[u], offsets[u + 1]
