@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from upswing.events.importer import ImportSummary
     from upswing.events.log import EventLog
     from upswing.events.segments import SegmentResolver
+    from upswing.events.store import EventStore
     from upswing.spec.funnel import FunnelDefinition
     from upswing.spec.segment import SegmentDefinition
     from upswing.spec.steps import EventMatch
@@ -259,10 +260,11 @@ class Workspace:
 
         options = _Options(question)
         segment, start, stop = options.take("segment"), options.take("start"), options.take("stop")
-        attribution = options.take("attribution", "entry")
+        attribution = options.take("attribution")
         attribution = int(attribution) if isinstance(attribution, str) and attribution.isdigit() else attribution
         trend, limit = options.take("trend"), options.take("limit", 10)
         definition = self._funnel_definition(name, options)
+        by, compared = self._comparison(by, stop)
         return funnel(
             self.log,
             definition,
@@ -273,6 +275,7 @@ class Workspace:
             attribution=attribution,
             trend=trend,
             users=self._users(segment, stop),
+            segment=compared,
         )
 
     def retention(self, name: str | None = None, *, by: str | None = None, **question: Any) -> RetentionResult:
@@ -399,7 +402,8 @@ class Workspace:
         """What is in the log: events and properties with volumes, and findings about data quality."""
         from upswing.diagnose.catalogue import describe_events
 
-        return describe_events(self.log, event)
+        with self._reading() as store:
+            return describe_events(store, self.project.calendar, event)
 
     def segments(self, name: str | None = None, *, stop: Moment = None) -> Result:
         """Segments of the workspace with their sizes."""
@@ -436,7 +440,8 @@ class Workspace:
         """Rows that could not be imported, with reason and line."""
         from upswing.diagnose.catalogue import describe_quarantine
 
-        return describe_quarantine(self.log, reason=reason, limit=limit)
+        with self._reading() as store:
+            return describe_quarantine(store, self.project.calendar, reason=reason, limit=limit)
 
     def report(
         self,
@@ -469,6 +474,20 @@ class Workspace:
             stop=stop,
             progress=progress,
         )
+
+    def _reading(self) -> EventStore:
+        """The log's own tables, for reading: other readers are not kept out."""
+        import duckdb
+
+        from upswing.engines.source import open_error
+        from upswing.events.store import EventStore
+
+        self.log.require_events()
+        self.close()
+        try:
+            return EventStore(self.log_path, duckdb.connect(str(self.log_path), read_only=True))
+        except duckdb.Error as error:
+            raise open_error(error, self.log_path) from None
 
     # -- segments -------------------------------------------------------------------------------------------------
 
@@ -511,6 +530,17 @@ class Workspace:
             definition = SegmentDefinition(name="written", all=[ExpressionCondition(expr=segment)])
         as_of = None if stop is None else self.log.calendar.instant(stop)
         return self._resolver().users(definition, as_of=as_of)
+
+    def _comparison(
+        self, by: str | None, stop: Moment
+    ) -> tuple[str | None, tuple[str, NDArray[np.int64]] | None]:
+        """``segment:NAME`` as a segment to compare with everybody else; anything else is a property."""
+        if by is None or not by.startswith("segment:"):
+            return by, None
+        name = by.removeprefix("segment:")
+        users = self._users(name, stop)
+        assert users is not None
+        return None, (name, users)
 
     def _chosen_users(self, options: _Options, start: Moment, stop: Moment) -> tuple[NDArray[np.int64], object]:
         import numpy as np

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+import pyarrow.csv as csv
+import pyarrow.parquet as pq
+
 from upswing.core.errors import UsageError
 from upswing.core.i18n import current_locale, text
 from upswing.core.numbers import format_count
@@ -93,7 +96,10 @@ def run_demo(*, seed: int, users: int, folder: Path, say: Callable[[str], object
     say(str(text("{n} events simulated", n=format_count(rows))))
     summary = workspace.import_events([events])
     say(str(summary.sentence()))
-    workspace.alias(file=aliases)
+    identities = folder / "aliases.csv"
+    csv.write_csv(pq.read_table(aliases), identities)
+    aliases.unlink()
+    workspace.alias(file=identities)
     with workspace:
         answer = workspace.report()
         (folder / "report.html").write_text(review_page(answer), encoding="utf-8")
@@ -121,7 +127,7 @@ def _clear(folder: Path) -> None:
             code="UP607",
             hint=text("choose another folder: --dir DIR"),
         )
-    for name in (MARK, PROJECT_FILE, "report.html", "events.parquet", "aliases.parquet"):
+    for name in (MARK, PROJECT_FILE, "report.html", "events.parquet", "aliases.csv"):
         (folder / name).unlink(missing_ok=True)
     for name in ("data", "funnels", "metrics", "segments", ".upswing"):
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -20,6 +20,9 @@ from upswing.sql.template import q
 
 _CANDIDATES = 24
 _LONGEST = 6
+_SOON = 7
+_ONCE = 1.5
+"""An event that its doers do more often than this on average is a habit."""
 _WINDOWS = (1, 3, 7, 14, 30, 60, 90)
 
 
@@ -60,7 +63,7 @@ def propose_milestones(log: EventLog, *, start: int, stop: int, declared: tuple[
             hint=text("name them: --milestone EVENT --milestone EVENT"),
         )
     first = _first_times(log, names, start, stop)
-    order = list(range(len(names))) if declared else _best_chain(first)
+    order = list(range(len(names))) if declared else _best_chain(first, _repeated(log, names, first))
     chain = first[:, order]
     n_users = max(1, int(np.any(np.isfinite(first), axis=1).sum()))
     reach = tuple(float(np.isfinite(chain[:, i]).sum() / n_users) for i in range(len(order)))
@@ -103,12 +106,20 @@ def _precedes(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float(np.mean((a[both] < b[both]) + 0.5 * (a[both] == b[both])))
 
 
-def _best_chain(first: NDArray[np.float64]) -> list[int]:
+def _repeated(log: EventLog, names: tuple[str, ...], first: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Events that users do again and again: habits, not milestones, unless the product has hardly anything else."""
+    doers = np.maximum(1, np.isfinite(first).sum(axis=0))
+    often = np.array([log.schema.events[n] for n in names]) / doers > _ONCE
+    settled = ~often & (doers >= 0.1 * doers.max())
+    return often if settled.sum() >= 3 else np.zeros(len(names), dtype=bool)
+
+
+def _best_chain(first: NDArray[np.float64], repeated: NDArray[np.bool_]) -> list[int]:
     """The best-scoring chain of events: longest path over pairs in which order and loss are plain.
 
     The score of a link a → b is (how settled the order) × (entropy of passing): a link that everybody or nobody passes says
-    nothing, one that loses a fair share says most. A link needs at least three in four users in this order and b to follow
-    a for at least 2 % of a's users.
+    nothing, one that loses a fair share says most. A link needs at least three in four users in this order, and between 2 %
+    and 98 % of a's users to get to b within `_SOON` days. A repeated event can only be the last.
     """
     n = first.shape[1]
     done = np.isfinite(first)
@@ -116,10 +127,12 @@ def _best_chain(first: NDArray[np.float64]) -> list[int]:
     score = np.full((n, n), -np.inf)
     for a in range(n):
         for b in range(n):
-            if a == b or reach[a] == 0 or reach[b] > reach[a]:
+            if a == b or reach[a] == 0 or reach[b] > reach[a] or repeated[a]:
                 continue
             settled = _precedes(first[:, a], first[:, b])
-            passed = float(np.sum(done[:, a] & done[:, b] & (first[:, b] >= first[:, a])) / reach[a])
+            both = done[:, a] & done[:, b]
+            gap = first[both, b] - first[both, a]
+            passed = float(np.sum((gap >= 0) & (gap <= _SOON * DAY)) / reach[a])
             if settled < 0.75 or not 0.02 <= passed <= 0.98:
                 continue
             entropy = -(passed * np.log2(passed) + (1 - passed) * np.log2(1 - passed))

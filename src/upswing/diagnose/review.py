@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
+from upswing.core.calendar import period_index
 from upswing.core.errors import UpswingError
 from upswing.core.i18n import Text, current_locale, text
 from upswing.core.numbers import format_seconds
@@ -18,7 +20,7 @@ from upswing.diagnose.funnel import FunnelResult, funnel
 from upswing.diagnose.lifecycle import LifecycleResult, lifecycle
 from upswing.diagnose.milestones import Milestones, propose_milestones
 from upswing.diagnose.retention import RetentionResult, retention
-from upswing.diagnose.weak_points import Passing, WeakPoint, find_weak_points, weak_points_table
+from upswing.diagnose.weak_points import Division, WeakPoint, closed_steps, find_weak_points, weak_points_table
 from upswing.engines.base import Query
 from upswing.events.log import EventLog
 from upswing.spec.funnel import FunnelDefinition
@@ -31,6 +33,8 @@ Part = TypeVar("Part")
 _MOST_VALUES: Final = 30
 _MOST_DIMENSIONS: Final = 8
 _COVERAGE: Final = 0.8
+_PAIRED: Final = 5
+"""Properties that are also looked at in pairs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,13 +189,14 @@ def review(
     tell(text("funnel"))
     whole = funnel(log, definition, start=start, stop=stop, trend="week")
     chosen = tuple(dimensions) or _dimensions(log, path.events[0], lo, hi)
-    divisions = []
-    for dimension in chosen:
-        tell(text("groups of {property}", property=dimension))
-        divisions.append(_division(log, definition, dimension, start, stop, (hi - lo) / (7 * DAY)))
-    divisions.append(_cohorts(whole))
-    points = find_weak_points(divisions, [s.name for s in whole.steps])
-    missing: list[Caveat] = []
+    _, depth, divisions = _divide(log, definition, whole, chosen, start, stop, window, tell)
+    names = [s.name for s in whole.steps]
+    points = find_weak_points(depth, divisions, names, weeks=max((hi - lo) / (7 * DAY), 1 / 7))
+    missing = [
+        Caveat("closed_step", text("Nobody with {dimension} = {group} gets to “{step}”: the step is not open to them", dimension=d,
+                                   group=g, step=s))
+        for d, g, s in closed_steps(depth, divisions, names)
+    ]  # fmt: skip
     tell(text("retention"))
     returning = _try(lambda: _retention(log, path, lo, hi, start, stop), "retention", missing)
     tell(text("lifecycle"))
@@ -205,7 +210,8 @@ def review(
         definition={"milestones": list(path.events), "dimensions": list(chosen), "within": str(window)},
         window=log.window(lo, hi),
         method=text(
-            "Funnel over the milestones; every step × group and step × week of entry against its best comparable, over users "
+            "Funnel over the milestones; every step × group (of a property or a pair) and step × weeks of entry against its best "
+            "comparable, over users "
             "whose window has closed; Newcombe intervals corrected for choosing the reference; false discovery rate of 5 % "
             "(Benjamini–Yekutieli)"
         ),
@@ -247,20 +253,49 @@ def _dimensions(log: EventLog, event: str, start: int, stop: int) -> tuple[str, 
     return tuple(name for _, name in sorted(found)[:_MOST_DIMENSIONS])
 
 
-def _division(
-    log: EventLog, definition: FunnelDefinition, dimension: str, start: str | None, stop: str | None, weeks: float
-) -> Passing:
-    result = funnel(log, definition, start=start, stop=stop, by=dimension, limit=_MOST_VALUES)
-    groups = {name: group for name, group in result.groups.items() if name not in ("(other)", "(none)")}
-    reached = np.array([[s.mature_users for s in g.steps] for g in groups.values()], dtype=np.int64)
-    return Passing(dimension, tuple(groups), reached.reshape(len(groups), len(definition.steps)), max(weeks, 1 / 7))
+def _divide(
+    log: EventLog, definition: FunnelDefinition, whole: FunnelResult, dimensions: Sequence[str], start: str | None,
+    stop: str | None, window: Duration, tell: Callable[[object], None],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[Division]]:  # fmt: skip
+    """Mature users of the funnel with their depth, and every way of dividing them: properties, pairs, weeks of entry."""
+    assert whole.chains is not None
+    horizon = log.schema.horizon or 0
+    order = np.argsort(whole.chains.users, kind="stable")
+    mature = (whole.chains.entry[order] + window.microseconds) <= horizon
+    users, depth = whole.chains.users[order][mature], whole.chains.depth[order][mature].astype(np.int64)
+    single = []
+    for dimension in dimensions:
+        tell(text("groups of {property}", property=dimension))
+        single.append(_by_property(funnel(log, definition, start=start, stop=stop, by=dimension, limit=_MOST_VALUES), dimension, users))
+    pairs = [_pair(a, b) for i, a in enumerate(single[:_PAIRED]) for b in single[i + 1 : _PAIRED]]
+    return users, depth, [*single, *pairs, _weeks(log, whole.chains.entry[order][mature])]
 
 
-def _cohorts(whole: FunnelResult) -> Passing:
-    """Weeks of entry whose every user's window has closed."""
-    weeks = [t for t in whole.trend if t.complete]
-    reached = np.array([t.users for t in weeks], dtype=np.int64).reshape(len(weeks), len(whole.steps))
-    return Passing("week", tuple(t.start for t in weeks), reached, 1.0)
+def _by_property(result: FunnelResult, dimension: str, users: NDArray[np.int64]) -> Division:
+    assert result.split is not None
+    named = [i for i, name in enumerate(result.names) if name not in ("(other)", "(none)")]
+    place = np.full(max(len(result.names), 1) + 1, -1, dtype=np.int64)
+    place[named] = np.arange(len(named))
+    order = np.argsort(result.split.users, kind="stable")
+    at = np.searchsorted(result.split.users[order], users)
+    group = result.split.group[order][at]
+    codes = np.where(group >= 0, place[np.clip(group, 0, len(place) - 1)], -1)
+    return Division(dimension, tuple(result.names[i] for i in named), codes)
+
+
+def _pair(a: Division, b: Division) -> Division:
+    codes = np.where((a.codes >= 0) & (b.codes >= 0), a.codes * len(b.groups) + b.codes, -1)
+    names = tuple(f"{x} × {y}" for x in a.groups for y in b.groups)
+    return Division(f"{a.dimension} × {b.dimension}", names, codes)
+
+
+def _weeks(log: EventLog, entry: NDArray[np.int64]) -> Division:
+    """Weeks of entry; the first and last one are left out where they are not whole."""
+    if not len(entry):
+        return Division("week", (), np.zeros(0, dtype=np.int64))
+    edges = log.calendar.edges("week", int(entry.min()), int(entry.max()) + 1)
+    codes = period_index(entry, edges)
+    return Division("week", tuple(log.calendar.label(int(e), "week") for e in edges[:-1]), codes)
 
 
 def _retention(

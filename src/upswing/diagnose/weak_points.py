@@ -1,20 +1,23 @@
-"""Where growth is lost: every step × group and step × cohort against its best comparable, sized in users per week.
+"""Where growth is lost: groups of users and weeks of entry against their best comparable, sized in users per week.
 
-A weak point is a group (or a week of entry) that passes a step less often than the best comparable one. Its size is what
-closing the gap would bring: users per week who would pass the step, and who would then, at the group's own later rates,
-reach the end. The guard against noise:
+A weak point is a group (of one property or a pair of properties) or a run of weeks of entry that passes a step less often
+than the best comparable one. Its size is what closing the gap would bring: users per week who would pass the step, and who
+would then, at the group's own later rates, reach the end. The guard against noise and against saying one thing twice:
 
 - only users whose window has closed count;
-- both sides need at least `MIN_USERS` users, and the reference at least `MIN_SHARE` of the dimension's users;
+- both sides need at least `MIN_USERS` users, and the reference at least `MIN_SHARE` of the users who came to the step;
 - the reference is the group with the highest *lower* limit of its rate (Wilson), not the highest rate, which favours small
-  groups by luck;
-- the gap's interval (Newcombe) and its p-value are corrected for having chosen the reference among all groups (Bonferroni),
-  and all candidates together keep a false discovery rate of 5 % (Benjamini–Yekutieli, since candidates overlap).
+  groups by luck; a run of weeks is compared with all other weeks;
+- interval (Newcombe) and p-value are corrected for having chosen reference or run among many (Bonferroni), and all
+  candidates together keep a false discovery rate of 5 % (Benjamini–Yekutieli, since candidates overlap);
+- the largest loss is taken first and its users are set aside at that step before the next is looked for, so the same lost
+  users are not counted under a second name;
+- a group of whom nobody ever passes is not a gap to close: the step is not open to it, and it is listed apart.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -30,27 +33,27 @@ from upswing.stats.proportions import newcombe_difference, two_proportion_test, 
 MIN_USERS: Final = 100
 MIN_SHARE: Final = 0.05
 LEVEL: Final = 0.05
+MOST: Final = 20
+"""Weak points looked for at most."""
 
 
 @dataclass(frozen=True, slots=True)
-class Passing:
-    """Counts of mature users by group and step, for one way of dividing the users.
+class Division:
+    """One way of dividing the users of a funnel.
 
     Args:
-        dimension: property name, or ``week`` for cohorts by week of entry.
+        dimension: property name, two joined by ``×``, or ``week`` for weeks of entry.
         groups: names, in order.
-        reached: users at each step, shape (n_groups, n_steps).
-        weeks: length of the range in weeks (for cohorts: 1, each group is a week).
+        codes: group of each user, -1 for none, shape (n_users,).
     """
 
     dimension: str
     groups: tuple[str, ...]
-    reached: NDArray[np.int64]
-    weeks: float
+    codes: NDArray[np.int64]
 
     @property
     def is_cohort(self) -> bool:
-        """Whether the groups are weeks of entry."""
+        """Whether the groups are weeks of entry, in order of time."""
         return self.dimension == "week"
 
 
@@ -62,9 +65,9 @@ class WeakPoint:
         step: 1-based number of the step that is not reached.
         from_step: name of the step before.
         to_step: name of the step.
-        dimension: what the users were divided by; ``week`` for cohorts.
-        group: the weak group.
-        reference: the group it is compared with.
+        dimension: what the users were divided by; ``week`` for weeks of entry.
+        group: the weak group, or first and last week of the run.
+        reference: what it is compared with.
         users: mature users of the group who came to the step before.
         rate: share of them who pass.
         reference_users: same for the reference.
@@ -73,10 +76,11 @@ class WeakPoint:
         gap_lower: lower limit, corrected for the choice of the reference.
         gap_upper: upper limit.
         p_value: corrected for the choice of the reference and for the number of candidates.
-        per_week: users per week who would pass if the gap closed.
+        per_week: users per week who would pass if the gap closed: over the whole range, or over the run's weeks.
         per_week_lower: from the lower limit of the gap.
         per_week_upper: from the upper limit.
         end_per_week: how many of them would reach the last step at the group's own later rates.
+        lost: users lost at the step in the whole range because of the gap; the ranking.
     """
 
     step: int
@@ -97,6 +101,7 @@ class WeakPoint:
     per_week_lower: float
     per_week_upper: float
     end_per_week: float
+    lost: float
 
     @property
     def kind(self) -> Literal["segment", "cohort"]:
@@ -107,8 +112,8 @@ class WeakPoint:
         """What a growth manager would say."""
         if self.kind == "cohort":
             return text(
-                "Users who came in the week of {group}: only {rate} get from “{a}” to “{b}”, against {best} in the other "
-                "weeks. That is {n} users fewer in that week [{low} to {high}]",
+                "Users who came in the weeks {group}: only {rate} get from “{a}” to “{b}”, against {best} in the other weeks. "
+                "That is {n} users fewer per week [{low} to {high}]",
                 group=self.group, a=self.from_step, b=self.to_step, rate=format_rate(self.rate),
                 best=format_rate(self.reference_rate), n=format_count(round(self.per_week)),
                 low=format_count(round(self.per_week_lower)), high=format_count(round(self.per_week_upper)),
@@ -123,25 +128,54 @@ class WeakPoint:
         )  # fmt: skip
 
 
-def find_weak_points(divisions: Sequence[Passing], steps: Sequence[str], *, level: float = LEVEL) -> list[WeakPoint]:
-    """Weak points of all divisions, largest first by users per week who would reach the end, then by users at the step.
+def find_weak_points(
+    depth: NDArray[np.int64], divisions: Sequence[Division], steps: Sequence[str], *, weeks: float, level: float = LEVEL
+) -> list[WeakPoint]:
+    """Weak points, largest loss first.
 
     Args:
-        divisions: counts by group and step, one per property, and one by week of entry.
+        depth: deepest step of each mature user, 1-based, shape (n_users,).
+        divisions: ways of dividing these users.
         steps: names of the steps.
+        weeks: length of the range, for sizes per week.
         level: false discovery rate over all candidates.
 
     Returns:
         Those whose corrected interval lies wholly above zero; an empty list is an answer too.
     """
-    candidates = [point for division in divisions for point in _candidates(division, steps)]
-    if not candidates:
-        return []
-    corrected = np.atleast_1d(adjust(np.array([c.p_value for c in candidates]), method="benjamini_yekutieli"))
-    kept = [
-        _with_p(point, float(p)) for point, p in zip(candidates, corrected, strict=True) if p <= level and point.gap_lower > 0
-    ]
-    return sorted(kept, key=lambda w: (-w.end_per_week, -w.per_week, w.dimension, w.group))
+    aside = [np.zeros(len(depth), dtype=bool) for _ in steps]
+    found: list[WeakPoint] = []
+    while len(found) < MOST:
+        candidates = [c for d in divisions for s in range(1, len(steps)) for c in _candidates(d, depth, steps, s, aside[s], weeks)]
+        if not candidates:
+            break
+        corrected = np.atleast_1d(adjust(np.array([c.point.p_value for c in candidates]), method="benjamini_yekutieli"))
+        kept = [
+            replace(c, point=replace(c.point, p_value=float(p)))
+            for c, p in zip(candidates, corrected, strict=True)
+            if p <= level and c.point.gap_lower > 0
+        ]
+        if not kept:
+            break
+        best = max(kept, key=lambda c: (c.point.lost, c.point.dimension, c.point.group))
+        found.append(best.point)
+        aside[best.point.step - 1] |= best.members
+    return sorted(found, key=lambda w: (-w.lost, w.dimension, w.group))
+
+
+def closed_steps(
+    depth: NDArray[np.int64], divisions: Sequence[Division], steps: Sequence[str]
+) -> list[tuple[str, str, str]]:
+    """Steps that are not open to a group: (dimension, group, step) where many came to the step before and nobody passed."""
+    found = []
+    for division in divisions:
+        for step in range(1, len(steps)):
+            came, passed = _counts(division, depth, step, np.ones(len(depth), dtype=bool))
+            share = passed.sum() / max(1, came.sum())
+            for index in np.flatnonzero((came >= MIN_USERS) & (passed == 0) & (share > 0.05)):
+                if "×" not in division.dimension and not division.is_cohort:
+                    found.append((division.dimension, division.groups[index], steps[step]))
+    return found
 
 
 def weak_points_table(points: Sequence[WeakPoint]) -> Table:
@@ -169,72 +203,111 @@ def weak_points_table(points: Sequence[WeakPoint]) -> Table:
     return Table("weak_points", text("Weak points, largest first"), columns, rows, note)
 
 
-def _candidates(division: Passing, steps: Sequence[str]) -> list[WeakPoint]:
-    found = []
-    for step in range(1, len(steps)):
-        came, passed = division.reached[:, step - 1], division.reached[:, step]
-        enough = np.flatnonzero(came >= MIN_USERS)
-        if len(enough) < 2:
-            continue
-        for index in enough:
-            point = _against_others(division, steps, step, int(index), enough, came, passed)
-            if point is not None:
-                found.append(point)
-    return found
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    point: WeakPoint
+    members: NDArray[np.bool_]
 
 
-def _against_others(
-    division: Passing, steps: Sequence[str], step: int, index: int, enough: NDArray[np.intp],
-    came: NDArray[np.int64], passed: NDArray[np.int64],
-) -> WeakPoint | None:  # fmt: skip
-    others = enough[enough != index]
+def _counts(
+    division: Division, depth: NDArray[np.int64], step: int, counted: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Users of each group at the step before and at the step (0-based number `step`)."""
+    n, known = len(division.groups), counted & (division.codes >= 0)
+    came = np.bincount(division.codes[known & (depth >= step)], minlength=n)
+    passed = np.bincount(division.codes[known & (depth > step)], minlength=n)
+    return came, passed
+
+
+def _candidates(
+    division: Division, depth: NDArray[np.int64], steps: Sequence[str], step: int, aside: NDArray[np.bool_], weeks: float
+) -> Iterator[_Candidate]:
+    came, passed = _counts(division, depth, step, ~aside)
     if division.is_cohort:
-        reference, n, x, choices = str(text("other weeks")), int(came[others].sum()), int(passed[others].sum()), 1
-    else:
-        wide = others[came[others] >= MIN_SHARE * came.sum()]
+        yield from _weakest_run(division, depth, steps, step, came, passed, ~aside)
+        return
+    open_to = (came >= MIN_USERS) & (passed > 0)
+    for index in np.flatnonzero(open_to):
+        wide = np.flatnonzero(open_to & (came >= MIN_SHARE * came.sum()))
+        wide = wide[wide != index]
         if not len(wide):
-            return None
+            continue
         lower = np.atleast_1d(wilson_interval(passed[wide], came[wide]).lower)
         best = int(wide[int(np.argmax(lower))])
-        reference, n, x, choices = division.groups[best], int(came[best]), int(passed[best]), len(wide)
-    if x / n <= passed[index] / came[index]:
-        return None
+        if passed[best] / came[best] <= passed[index] / came[index]:
+            continue
+        members = (division.codes == index) & ~aside
+        point = _point(
+            division.dimension, division.groups[index], division.groups[best], steps, step, depth[members],
+            (int(came[index]), int(passed[index])), (int(came[best]), int(passed[best])), len(wide), weeks,
+        )  # fmt: skip
+        yield _Candidate(point, members & (depth >= step))
+
+
+def _weakest_run(
+    division: Division, depth: NDArray[np.int64], steps: Sequence[str], step: int, came: NDArray[np.int64],
+    passed: NDArray[np.int64], counted: NDArray[np.bool_],
+) -> Iterator[_Candidate]:  # fmt: skip
+    """The run of weeks that differs most from the other weeks, if it is the weaker."""
+    n = len(division.groups)
+    all_came, all_passed = came.sum(), passed.sum()
+    before_came, before_passed = np.append(0, np.cumsum(came)), np.append(0, np.cumsum(passed))
+    first, last = np.triu_indices(n)
+    in_came, in_passed = before_came[last + 1] - before_came[first], before_passed[last + 1] - before_passed[first]
+    out_came, out_passed = all_came - in_came, all_passed - in_passed
+    fine = (in_came >= MIN_USERS) & (out_came >= MIN_USERS)
+    if not fine.any():
+        return
+    first, last, in_came, in_passed = first[fine], last[fine], in_came[fine], in_passed[fine]
+    out_came, out_passed = out_came[fine], out_passed[fine]
+    share = all_passed / all_came
+    if not 0 < share < 1:
+        return
+    z = (out_passed / out_came - in_passed / in_came) / np.sqrt(share * (1 - share) * (1 / in_came + 1 / out_came))
+    top = int(np.argmax(z))
+    if z[top] <= 0:
+        return
+    low, high = int(first[top]), int(last[top])
+    members = (division.codes >= low) & (division.codes <= high) & counted
+    name = division.groups[low] if low == high else f"{division.groups[low]} – {division.groups[high]}"
+    point = _point(
+        division.dimension, name, str(text("other weeks")), steps, step, depth[members],
+        (int(in_came[top]), int(in_passed[top])), (int(out_came[top]), int(out_passed[top])), len(first), high - low + 1,
+    )  # fmt: skip
+    yield _Candidate(point, members & (depth >= step))
+
+
+def _point(
+    dimension: str, group: str, reference: str, steps: Sequence[str], step: int, depth: NDArray[np.int64],
+    mine: tuple[int, int], other: tuple[int, int], choices: int, weeks: float,
+) -> WeakPoint:  # fmt: skip
+    (came, passed), (n, x) = mine, other
     confidence = 1 - 0.05 / choices
-    difference = newcombe_difference(x, n, int(passed[index]), int(came[index]), confidence)
-    test = two_proportion_test(x, n, int(passed[index]), int(came[index]))
-    weekly = int(came[index]) / division.weeks
-    later = division.reached[index, -1] / passed[index] if passed[index] else _rate_after(division, step)
-    gap = x / n - passed[index] / came[index]
+    difference = newcombe_difference(x, n, passed, came, confidence)
+    test = two_proportion_test(x, n, passed, came)
+    gap, weekly = x / n - passed / came, came / weeks
+    later = float(np.sum(depth >= len(steps)) / passed) if passed else 0.0
     return WeakPoint(
         step=step + 1,
         from_step=steps[step - 1],
         to_step=steps[step],
-        dimension=division.dimension,
-        group=division.groups[index],
+        dimension=dimension,
+        group=group,
         reference=reference,
-        users=int(came[index]),
-        rate=float(passed[index] / came[index]),
+        users=came,
+        rate=passed / came,
         reference_users=n,
         reference_rate=x / n,
-        gap=float(gap),
+        gap=gap,
         gap_lower=float(difference.lower),
         gap_upper=float(difference.upper),
         p_value=min(1.0, float(test.p_value) * choices),
-        per_week=float(gap * weekly),
-        per_week_lower=float(difference.lower * weekly),
-        per_week_upper=float(difference.upper * weekly),
-        end_per_week=float(gap * weekly * later),
+        per_week=gap * weekly,
+        per_week_lower=float(difference.lower) * weekly,
+        per_week_upper=float(difference.upper) * weekly,
+        end_per_week=gap * weekly * later,
+        lost=gap * came,
     )
-
-
-def _rate_after(division: Passing, step: int) -> float:
-    """Share of all groups' users at a step who reach the end: for groups of whom nobody passes."""
-    total = division.reached[:, step].sum()
-    return float(division.reached[:, -1].sum() / total) if total else 0.0
-
-
-def _with_p(point: WeakPoint, p_value: float) -> WeakPoint:
-    return replace(point, p_value=p_value)
 
 
 def _rounded(value: object) -> str | float | int:

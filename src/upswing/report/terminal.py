@@ -12,15 +12,20 @@ from upswing.core.i18n import text
 from upswing.core.results import Result, Table
 
 _ROWS = 60
+_PIPED_WIDTH = 180
 
 
 def print_result(result: Result, *, console: Console | None = None) -> None:
     """Print title, verdict, tables and caveats to stdout."""
-    out = console or Console(file=sys.stdout, highlight=False, soft_wrap=not sys.stdout.isatty())
+    piped = not sys.stdout.isatty()
+    out = console or Console(file=sys.stdout, highlight=False, width=_PIPED_WIDTH if piped else None)
     out.print(RichText(str(result.title()), style="bold"))
     if str(result.verdict()):
         out.print(RichText(str(result.verdict())))
-    for table in result.tables():
+    curves = {chart.table for chart in result.charts() if chart.kind in ("line", "bar", "stacked", "interval")}
+    for index, table in enumerate(result.tables()):
+        if index and table.name in curves:
+            continue  # the numbers behind a curve are for the page, --json and --csv
         out.print()
         out.print(_table(table))
         if str(table.note):
