@@ -11,6 +11,7 @@ from upswing.core.calendar import Calendar
 from upswing.core.units import DAY, HOUR, MINUTE, SECOND, Period
 from upswing.diagnose.funnel_result import Bin, CurvePoint, FunnelStep, Target, TrendRow
 from upswing.sequences.funnel import Chains
+from upswing.sequences.ranks import order_statistics
 from upswing.spec.funnel import FunnelDefinition
 from upswing.spec.steps import Step
 from upswing.stats.proportions import wilson_interval
@@ -45,11 +46,7 @@ def measure_steps(definition: FunnelDefinition, chains: Chains, horizon: int) ->
         before = found[anchor] if k else None
         since = chains.elapsed[reached, k] if k else np.empty(0, np.int64)
         quantiles = _quantiles(since, (0.25, 0.5, 0.75, 0.9))
-        previous = _before(chains.elapsed[reached], k) if k and definition.order != "any" else since
-        if k and definition.order == "any":
-            previous = since - chains.elapsed[reached, k - 1]
-        elif k:
-            previous = since - previous
+        previous = since - _before(chains.elapsed, k)[reached] if k else since
         passed = users / before.users if before and before.users else (1.0 if before is None else None)
         interval = wilson_interval(users, before.users) if before and before.users else None
         found.append(
@@ -164,7 +161,7 @@ def _quantiles(times: Times, shares: tuple[float, ...]) -> list[float | None]:
         return [None] * len(shares)
     places = [(n - 1) * s for s in shares]
     needed = sorted({j for p in places for j in (int(p), min(n - 1, int(p) + 1))})
-    ordered = np.partition(times, needed)
+    ordered = dict(zip(needed, order_statistics(times, needed), strict=True))
     found: list[float | None] = []
     for place in places:
         low, high = ordered[int(place)], ordered[min(n - 1, int(place) + 1)]

@@ -128,7 +128,7 @@ class Chains:
     def pick(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> Chains:
         """Some of the chains."""
         return Chains(
-            self.users[chosen], self.depth[chosen], self.entry[chosen], self.elapsed[chosen], self.group[chosen],
+            self.users[chosen], self.depth[chosen], self.entry[chosen], self.elapsed.T[:, chosen].T, self.group[chosen],
             self.period[chosen], self.removed, self.units, self.events,
         )  # fmt: skip
 
@@ -136,7 +136,8 @@ class Chains:
 def join(parts: Sequence[Chains]) -> Chains:
     """All chains of several partial results, in order."""
     columns = ("users", "depth", "entry", "elapsed", "group", "period", "removed")
-    joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in columns}
+    joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in columns if name != "elapsed"}
+    joined["elapsed"] = np.concatenate([p.elapsed.T for p in parts], axis=1).T
     return Chains(**joined, units=sum(p.units for p in parts), events=sum(p.events for p in parts))
 
 
@@ -279,7 +280,7 @@ def _gather(
     base = starts[unit]
     entry_row = base + rows[:, 0]
     entry = here.times[entry_row]
-    elapsed = np.full(rows.shape, -1, np.int64)
+    elapsed = np.full(rows.shape, -1, np.int64, order="F")  # read step by step
     if len(rows):
         elapsed[:, 0] = 0
     for step in range(1, rules.steps):

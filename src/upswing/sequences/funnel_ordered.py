@@ -229,9 +229,9 @@ def _reach(  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _strike(
+def _strike(  # type: ignore[no-untyped-def]
     x, exclusions, time, count, since, after, times, marks, steps, window, tie, gaps, pairs, nodes, row_of, stops
-):  # type: ignore[no-untyped-def]
+):  # fmt: skip
     """Note the chains that this exclusion stops: at a step in [a, b), and never able to take b until now.
 
     From the strike back to the one before, `ways` collects the instants at which each step can be taken so that b is
@@ -253,18 +253,18 @@ def _strike(
                     row -= 1
             present, _ = survey(marks, row, end, steps, row_of)
             for s in range(steps - 1, a, -1):
-                if (present >> np.uint64(s)) & ONE:
-                    if s >= b or _leads(s, times[row], row, end, pairs, gaps, ways, many, times, tie):
-                        ways[s, many[s]] = row
-                        many[s] += 1
+                here = (present >> np.uint64(s)) & ONE
+                if here and (s >= b or _leads(s, times[row], row, pairs, gaps, ways, many, times, tie)):
+                    ways[s, many[s]] = row
+                    many[s] += 1
         if a <= m < b and time - nodes[node, ENTRY] <= window:
             opened_now = nodes[node, HI] == after and nodes[node, FIRST] <= a
-            if not opened_now and not _leads(m, instant, first_row, row, pairs, gaps, ways, many, times, tie):
+            if not opened_now and not _leads(m, instant, first_row, pairs, gaps, ways, many, times, tie):
                 stops[0, m] = max(stops[0, m], after - 1 if tie == TIE_INGEST else time)
 
 
 @njit(nogil=True, cache=True)
-def _leads(step, instant, row, end, pairs, gaps, ways, many, times, tie):  # type: ignore[no-untyped-def]
+def _leads(step, instant, row, pairs, gaps, ways, many, times, tie):  # type: ignore[no-untyped-def]
     """Whether from `step` at this instant some further step can be taken on a way to b."""
     for pair in range(len(pairs)):
         if pairs[pair, 0] != step:
@@ -275,7 +275,7 @@ def _leads(step, instant, row, end, pairs, gaps, ways, many, times, tie):  # typ
             gap = times[at] - instant
             if gap > gaps[after, 1]:
                 break
-            if gap >= gaps[after, 0] and (at > row or (tie == TIE_ANY and gap == 0)):
-                if tie == TIE_INGEST or gap > 0 or tie == TIE_ANY:
-                    return True
+            follows = gap > 0 or tie == TIE_ANY or (tie == TIE_INGEST and at > row)
+            if follows and gap >= gaps[after, 0]:
+                return True
     return False

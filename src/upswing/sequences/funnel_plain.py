@@ -55,35 +55,42 @@ def plain_chains(  # type: ignore[no-untyped-def]
         best, completed, best_entry = 0, np.int64(0), np.int64(0)
         row = lo
         while row < hi:
+            bits = np.uint64(marks[row]) & every
+            if bits == 0:
+                row += 1
+                continue
             time = times[row]
             after = row + 1
-            if tie != TIE_INGEST:
+            if tie != TIE_INGEST and after < hi and times[after] == time:
                 while after < hi and times[after] == time:
                     after += 1
+                while row > lo and times[row - 1] == time:
+                    row -= 1
             if best == steps and time != completed:
                 break
             if time >= closes and (alive == 0 or time - entry[0] > window):
                 break
             reached = 0
             if after == row + 1:
-                bits = np.uint64(marks[row]) & every
-                k = min(alive, steps - 1)
-                while k >= 0:
-                    if (bits >> np.uint64(k)) & ONE:
-                        if k == 0:
-                            if opens <= time < closes:
-                                entry[0] = time
-                                chain[0, 0] = row - lo
-                                alive = max(alive, 1)
-                                reached = max(reached, 1)
-                        elif time - entry[k - 1] <= window:
-                            entry[k] = entry[k - 1]
-                            for s in range(k):
-                                chain[k, s] = chain[k - 1, s]
-                            chain[k, k] = row - lo
-                            alive = max(alive, k + 1)
-                            reached = max(reached, k + 1)
-                    k -= 1
+                if bits == ONE:
+                    if opens <= time < closes:
+                        entry[0], chain[0, 0] = time, row - lo
+                        alive, reached = max(alive, 1), 1
+                else:
+                    k = min(alive, steps - 1)
+                    while k >= 0:
+                        if (bits >> np.uint64(k)) & ONE:
+                            if k == 0:
+                                if opens <= time < closes:
+                                    entry[0], chain[0, 0] = time, row - lo
+                                    alive, reached = max(alive, 1), max(reached, 1)
+                            elif time - entry[k - 1] <= window:
+                                entry[k] = entry[k - 1]
+                                for s in range(k):
+                                    chain[k, s] = chain[k - 1, s]
+                                chain[k, k] = row - lo
+                                alive, reached = max(alive, k + 1), max(reached, k + 1)
+                        k -= 1
             else:
                 present, shared = survey(marks, row, after, steps, row_of)
                 if shared and after - row > len(owner):

@@ -1,13 +1,13 @@
-# ruff: noqa: ANN001, ANN201, ANN202 - numba infers the types of compiled functions
+# ruff: noqa: ANN001, ANN202 - numba infers the types of compiled functions
 """Other products' funnel rules, to reproduce their numbers. They change what a chain is and nothing else.
 
-posthog: chains keep the latest entry; a taint by an exclusion removes the user unless a later entry comes as deep; in
-one instant with different events steps are replayed in their order and exclusions are ignored; entry and conversion lie
-in the range (funnel-udf/src/steps.rs of PostHog/posthog, 0c640984). clickhouse: `windowFunnel` in its default mode, where
-one event may fill several steps (AggregateFunctionWindowFunnel). mixpanel: only the first entry, two seconds of grace in
-the order, users drop at an exclusion (docs, "Funnels: Advanced"). amplitude: whole seconds, order free inside one, the
-same event twice in one second counts once (docs, "Funnel Analysis"). growingio: natural days, order free inside one,
-a window of n days ends with the n-th day, the entry's included (docs, "漏斗分析").
+- posthog: chains keep the latest entry; an exclusion taints the chain and removes the user unless a later entry comes
+  as deep; in one instant with different events steps are replayed in their order and exclusions are ignored; entry and
+  conversion lie in the range (funnel-udf/src/steps.rs of PostHog/posthog, 0c640984).
+- clickhouse: `windowFunnel` in its default mode; one event may fill several steps (AggregateFunctionWindowFunnel).
+- mixpanel: only the first entry, two seconds of grace in the order, users drop at an exclusion (its docs, "Funnels").
+- amplitude: whole seconds, order free inside one, the same event twice in a second counts once (its docs).
+- growingio: natural days, order free inside one; a window of n days ends with the n-th day, the entry's included.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def _mixpanel(starts, stops, times, marks, steps, window, edges, periods, exclus
 
 @njit(nogil=True, cache=True)
 def _used(chain, reached, row):  # type: ignore[no-untyped-def]
-    for s in range(reached):
+    for s in range(reached):  # noqa: SIM110 - compiled
         if chain[s] == row:
             return True
     return False
@@ -191,9 +191,9 @@ def _blocked(chain, reached, found, lo, times, marks, exclusions):  # type: igno
             continue
         opening = lo + chain[exclusions[x, 1]]
         for row in range(opening + 1, found):
-            if (np.uint64(marks[row]) >> np.uint64(exclusions[x, 0])) & ONE:
-                if times[opening] + GRACE < times[row] < times[found] - GRACE:
-                    return True
+            struck = (np.uint64(marks[row]) >> np.uint64(exclusions[x, 0])) & ONE
+            if struck and times[opening] + GRACE < times[row] < times[found] - GRACE:
+                return True
     return False
 
 

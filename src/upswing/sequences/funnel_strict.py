@@ -1,8 +1,8 @@
 # ruff: noqa: ANN001, ANN201, ANN202 - numba infers the types of compiled functions
 """Strict order: nothing else between the first and the last step of a chain.
 
-Only chains that ended at the instant just before can go on, and only if that instant left no event over; so the state is
-one chain per step, thrown away as soon as an event breaks it.
+Only chains that ended at the instant just before can go on, and only if that instant left no event over; so the state
+is one chain per step, thrown away as soon as an event breaks it.
 """
 
 from __future__ import annotations

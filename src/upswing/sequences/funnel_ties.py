@@ -1,8 +1,8 @@
 # ruff: noqa: ANN001, ANN201 - numba infers the types of compiled functions
 """Events at the same instant have no order of their own: which steps can they fill, each event one step?
 
-A bipartite matching of steps (at most 63) to the events of one instant, by augmenting paths (Kuhn 1955). Shared by every
-funnel kernel; the common case, no event that matches two steps, needs no search.
+A bipartite matching of steps (at most 63) to the events of one instant, by augmenting paths (Kuhn 1955). Shared by
+every funnel kernel; the common case, no event that matches two steps, needs no search.
 """
 
 from __future__ import annotations

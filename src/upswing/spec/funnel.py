@@ -61,7 +61,7 @@ class FunnelDefinition(Definition):
     )
     hold: str | list[str] | None = Field(
         default=None,
-        description="Property (or several) that must have the same value at every step; a missing value matches nothing.",
+        description="Property (or several) that must have the same value at every step; a missing one matches nothing.",
     )
     tie: Literal["any", "ingest", "strict"] = Field(
         default="any",
