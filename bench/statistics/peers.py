@@ -120,8 +120,8 @@ def main(out: Path) -> None:
         lines.append(f"| boundaries, {looks} looks | upswing | {seconds:.4f} | | |")
         lines.append(_row("same", "spotify-confidence", lambda times=times: spotify_bounds(times), seconds, bounds))
     lines += [
-        "", "The boundaries differ in the third decimal at 60 looks because the peer integrates on at most 1,000 points;",
-        "refining our grid threefold moves ours by less than 1e-9.",
+        "", "The boundaries differ in the third decimal at 60 looks because the peer integrates on at most 1,000",
+        "points; refining our grid threefold moves ours by less than 1e-9.",
     ]  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     (out / "inference-peers.md").write_text("\n".join([*lines, ""]), encoding="utf-8")

@@ -107,3 +107,13 @@ def test_wrong_calls_are_refused():
         Aggregates.from_sums(-3, {"x": 1}, squares={"x": 1})
     with pytest.raises(InvalidInput, match="no column"):
         one.mean("nothing")
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf])
+def test_infinities_are_refused(bad):
+    with pytest.raises(InvalidInput, match="infinity"):
+        Aggregates.from_rows({"x": [1.0, bad]})
+    with pytest.raises(InvalidInput, match="infinity"):
+        Aggregates.from_sums(2, {"x": bad}, squares={"x": 1.0})
+    with pytest.raises(InvalidInput, match="infinity"):
+        Aggregates.from_moments(2, bad, 1.0)

@@ -21,7 +21,9 @@ Alternative: TypeAlias = Literal["two_sided", "greater", "less"]
 Seed: TypeAlias = np.random.Generator | int
 
 
-def floats(name: str, value: ArrayLike, *, at_least: float | None = None, nan: bool = False) -> FloatArray:
+def floats(
+    name: str, value: ArrayLike, *, at_least: float | None = None, nan: bool = False, finite: bool = False
+) -> FloatArray:
     """Return `value` as float64, after checking its domain.
 
     Args:
@@ -29,9 +31,10 @@ def floats(name: str, value: ArrayLike, *, at_least: float | None = None, nan: b
         value: a number or an array.
         at_least: smallest allowed value.
         nan: whether NaN may pass.
+        finite: whether infinities are refused.
 
     Raises:
-        InvalidInput: not numeric, NaN where forbidden, or below `at_least`.
+        InvalidInput: not numeric, NaN or infinity where forbidden, or below `at_least`.
 
     Examples:
         >>> floats("n", [1, 2])
@@ -43,19 +46,21 @@ def floats(name: str, value: ArrayLike, *, at_least: float | None = None, nan: b
         raise InvalidInput(f"{name} must be a number or an array of numbers") from problem
     if not nan and np.isnan(array).any():
         raise InvalidInput(f"{name} contains NaN", hint="drop or fill missing values first")
+    if finite and np.isinf(array).any():
+        raise InvalidInput(f"{name} contains infinity")
     if at_least is not None and (array < at_least).any():
         raise InvalidInput(f"{name} is {np.nanmin(array):g}, it must be at least {at_least:g}")
     return array
 
 
 def vector(name: str, value: ArrayLike, *, size: int | None = None, nan: bool = False) -> FloatArray:
-    """Return `value` as a one-dimensional float64 array of the given size.
+    """Return `value` as a one-dimensional float64 array of the given size, without infinities.
 
     Raises:
         ShapeMismatch: not one-dimensional, or of another size.
-        InvalidInput: NaN where forbidden.
+        InvalidInput: NaN where forbidden, or an infinity.
     """
-    array = floats(name, value, nan=nan)
+    array = floats(name, value, nan=nan, finite=True)
     if array.ndim != 1 or (size is not None and array.size != size):
         wanted = "(n,)" if size is None else f"({size},)"
         raise ShapeMismatch(f"{name} has shape {array.shape}, it must have shape {wanted}")

@@ -131,13 +131,15 @@ class Aggregates:
             (0.41, 15.21)
         """
         columns = tuple(sums)
-        count = floats("n", n, at_least=0)
-        total = np.stack([np.broadcast_to(floats(f"sum of {c}", sums[c]), count.shape) for c in columns], axis=-1)
+        count = floats("n", n, at_least=0, finite=True)
+        total = np.stack(
+            [np.broadcast_to(floats(f"sum of {c}", sums[c], finite=True), count.shape) for c in columns], axis=-1
+        )
         raw = np.empty((*count.shape, len(columns), len(columns)))
         for i, left in enumerate(columns):
             if left not in squares:
                 raise InvalidInput(f"squares lack {left!r}")
-            raw[..., i, i] = floats(f"squares of {left}", squares[left], at_least=0)
+            raw[..., i, i] = floats(f"squares of {left}", squares[left], at_least=0, finite=True)
             for j in range(i + 1, len(columns)):
                 raw[..., i, j] = raw[..., j, i] = _cross(cross or {}, left, columns[j])
         means = np.nan_to_num(divide(total, count[..., None]))
@@ -151,7 +153,9 @@ class Aggregates:
     def from_moments(cls, n: ArrayLike, mean: ArrayLike, variance: ArrayLike, *, column: str = "value") -> Aggregates:
         """Build a single column from its count, mean and sample variance (divisor n - 1)."""
         count, centre, spread = np.broadcast_arrays(
-            floats("n", n, at_least=0), floats("mean", mean), floats("variance", variance, at_least=0)
+            floats("n", n, at_least=0, finite=True),
+            floats("mean", mean, finite=True),
+            floats("variance", variance, at_least=0, finite=True),
         )
         products = spread * np.maximum(count - 1, 0)
         return cls((column,), count.copy(), centre[..., None].copy(), products[..., None, None])
@@ -266,5 +270,5 @@ def stack(parts: Sequence[Aggregates]) -> Aggregates:
 def _cross(cross: Mapping[tuple[str, str], ArrayLike], left: str, right: str) -> FloatArray:
     for key in ((left, right), (right, left)):
         if key in cross:
-            return floats(f"cross product of {left} and {right}", cross[key])
+            return floats(f"cross product of {left} and {right}", cross[key], finite=True)
     raise InvalidInput(f"cross lacks the pair ({left!r}, {right!r})")

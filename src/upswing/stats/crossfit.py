@@ -93,7 +93,7 @@ def matrix(name: str, value: ArrayLike) -> FloatArray:
     Raises:
         ShapeMismatch: more than two dimensions.
     """
-    array = floats(name, value)
+    array = floats(name, value, finite=True)
     if array.ndim == 1:
         return array[:, None]
     if array.ndim != 2:

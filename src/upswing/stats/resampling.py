@@ -158,7 +158,7 @@ def bootstrap(
     method = ("cluster_" if clustered else "") + ("poisson_bootstrap" if weights == "poisson" else "bootstrap")
     arms = []
     for rows, clusters in ((control, control_clusters), (treatment, treatment_clusters)):
-        arms.append(_resampled(floats("rows", rows), clusters, statistic, weights, resamples, random))
+        arms.append(_resampled(floats("rows", rows, finite=True), clusters, statistic, weights, resamples, random))
     (a, a_star, a_units), (b, b_star, b_units) = arms
     gap = b_star - a_star
     enough = min(a_units, b_units) >= 2 and np.isfinite(gap).mean() > 0.99
@@ -215,7 +215,7 @@ def permutation(
         (0.1, True)
     """
     one_of("alternative", alternative, ("two_sided", "greater", "less"))
-    a, b = floats("control", control), floats("treatment", treatment)
+    a, b = floats("control", control, finite=True), floats("treatment", treatment, finite=True)
     if a.ndim != b.ndim or a.shape[1:] != b.shape[1:]:
         raise ShapeMismatch(f"rows of shapes {a.shape} and {b.shape} do not match")
     clustered = control_clusters is not None or treatment_clusters is not None
