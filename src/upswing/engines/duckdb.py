@@ -288,7 +288,7 @@ class DuckDBEngine:
 
     def _questions(self, request: SequenceRequest) -> Questions:
         return questions(
-            request, self._source.properties() if request.columns else {}, q("CAST(user_key & 1 AS INTEGER)")
+            request, self._source.properties() if request.columns else {}, q("CAST(user_key & 1 AS UTINYINT)")
         )
 
     def _reading(self, asked: Questions, *, ordered: bool) -> exp.Expression:

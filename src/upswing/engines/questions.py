@@ -77,9 +77,13 @@ def questions(request: SequenceRequest, properties: Mapping[str, Property], pari
         _packed(conditions[at : at + CHUNK_BITS], parity if at == 0 else q("0"))
         for at in range(0, max(1, len(conditions)), CHUNK_BITS)
     )
+    return Questions(needs, keep, bits, columns_of(request, properties), tuple(conditions))
+
+
+def columns_of(request: SequenceRequest, properties: Mapping[str, Property]) -> tuple[exp.Expression, ...]:
+    """The request's columns as select items."""
     common = _common_type([c.expression for c in request.columns if isinstance(c, Key)], properties)
-    columns = tuple(_column(c, common) for c in request.columns)
-    return Questions(needs, keep, bits, columns, tuple(conditions))
+    return tuple(_column(c, common) for c in request.columns)
 
 
 def _packed(conditions: list[exp.Expression], parity: exp.Expression) -> exp.Expression:
