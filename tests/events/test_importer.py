@@ -1,6 +1,6 @@
 import pytest
-from tests.events.conftest import rows_of
 
+from tests.events.conftest import rows_of
 from upswing.core.calendar import Calendar
 from upswing.core.errors import DataError, UsageError
 from upswing.events.importer import import_files

@@ -6,8 +6,8 @@ import sys
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.events.conftest import rows_of
 
+from tests.events.conftest import rows_of
 from upswing.core.calendar import Calendar
 from upswing.core.errors import DataError
 from upswing.events.importer import import_arrow, import_files
@@ -93,7 +93,14 @@ def test_a_folder_and_a_name_with_brackets(store, tmp_path):
 
 def test_json_lines_nested(store, load):
     lines = [
-        {"user": "a", "time": 1767225600, "event": "x", "p": {"n": 1, "deep": {"s": "t"}}, "tags": ["a", "b"], "ok": True},
+        {
+            "user": "a",
+            "time": 1767225600,
+            "event": "x",
+            "p": {"n": 1, "deep": {"s": "t"}},
+            "tags": ["a", "b"],
+            "ok": True,
+        },
         {"user": "a", "time": 1767225601, "event": "x", "p": {"n": 2.5, "code": "12"}, "a/b~c": "q"},
     ]
     summary = load("\n".join(json.dumps(line) for line in lines) + "\nnot json\n[1]\n\n", "a.jsonl")
@@ -143,7 +150,15 @@ TABLE = pa.table(
 
 def test_parquet_and_arrow_agree(store, load):
     summary = load(parquet(TABLE), "a.parquet")
-    kinds = {"amount": "number", "n": "integer", "struct.a": "integer", "struct.b": "text", "list": "json", "day": "date", "zip": "text"}
+    kinds = {
+        "amount": "number",
+        "n": "integer",
+        "struct.a": "integer",
+        "struct.b": "text",
+        "list": "json",
+        "day": "date",
+        "zip": "text",
+    }
     assert summary.new_properties == kinds
     found = rows_of(store, "amount", "n", "struct.a", "struct.b", "list", "zip")
     assert found == [
@@ -189,7 +204,12 @@ def test_a_missing_file_names_the_nearest(store, tmp_path):
 
 
 def test_a_field_of_ten_megabytes(store, load):
-    lines = ["user,time,event,note", "a,2026-01-01,x,short", f"b,2026-01-01,x,{'y' * 10_000_000}", "c,2026-01-01,x,short"]
+    lines = [
+        "user,time,event,note",
+        "a,2026-01-01,x,short",
+        f"b,2026-01-01,x,{'y' * 10_000_000}",
+        "c,2026-01-01,x,short",
+    ]
     summary = load("\n".join(lines) + "\n")
     assert summary.rows_read == 3
     assert summary.rows_added + summary.rows_quarantined == 3
@@ -197,5 +217,7 @@ def test_a_field_of_ten_megabytes(store, load):
 
 
 def test_a_header_alone(store, load):
-    summary = load("user,time,event\n", mapping=ColumnMapping(user="user", time="time", event="event", time_format="iso"))
+    summary = load(
+        "user,time,event\n", mapping=ColumnMapping(user="user", time="time", event="event", time_format="iso")
+    )
     assert summary.rows_added == 0

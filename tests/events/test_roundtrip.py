@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.events.conftest import rows_of
 
+from tests.events.conftest import rows_of
 from upswing.core.calendar import Calendar
 from upswing.events.importer import import_files
 from upswing.events.mapping import ColumnMapping
@@ -43,7 +43,9 @@ def write(path, given_rows):
         with path.open("w", newline="", encoding="utf-8") as out:
             writer = csv.writer(out)
             writer.writerow(COLUMNS)
-            writer.writerows([u, t.isoformat(), e, s, n, None if x is None else repr(x)] for u, t, e, s, n, x in given_rows)
+            writer.writerows(
+                [u, t.isoformat(), e, s, n, None if x is None else repr(x)] for u, t, e, s, n, x in given_rows
+            )
     elif path.suffix == ".jsonl":
         lines = ({**dict(zip(COLUMNS, r, strict=True)), "time": r[1].isoformat()} for r in given_rows)
         path.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")

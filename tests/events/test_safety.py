@@ -9,8 +9,8 @@ import time
 from _thread import interrupt_main
 
 import pytest
-from tests.events.conftest import rows_of
 
+from tests.events.conftest import rows_of
 from upswing.core.calendar import Calendar
 from upswing.core.errors import DataError, EngineError, UsageError
 from upswing.events.compact import compact
@@ -41,7 +41,11 @@ def large(tmp_path_factory):
 
 def state(path):
     with EventStore.open(path, memory="1GB") as store:
-        return rows_of(store, "p"), store.rows("FROM log_meta ORDER BY key"), store.rows("SELECT import_id FROM imports")
+        return (
+            rows_of(store, "p"),
+            store.rows("FROM log_meta ORDER BY key"),
+            store.rows("SELECT import_id FROM imports"),
+        )
 
 
 def child(code, *arguments):
@@ -196,5 +200,3 @@ def test_create_and_open(tmp_path):
     with pytest.raises(EngineError) as unreadable:
         EventStore.open(path)
     assert unreadable.value.code == "UP703"
-
-

@@ -4,8 +4,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.events.conftest import rows_of
 
+from tests.events.conftest import rows_of
 from upswing.core.errors import DataError, UsageError
 from upswing.events.mapping import ColumnMapping
 from upswing.events.times import parse_time_format
@@ -80,7 +80,14 @@ def test_zoned_and_naive_times_mixed(store, load):
     assert [t for _, t, _ in rows_of(store)] == [midnight - 8 * 3_600_000_000, midnight]
 
 
-ZONES = ["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Shanghai", "Australia/Lord_Howe", "America/Sao_Paulo"]
+ZONES = [
+    "Europe/Berlin",
+    "America/New_York",
+    "Asia/Kolkata",
+    "Asia/Shanghai",
+    "Australia/Lord_Howe",
+    "America/Sao_Paulo",
+]
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -91,7 +98,9 @@ ZONES = ["Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Shanghai", "
             st.datetimes(datetime(1990, 1, 1), datetime(2030, 1, 1)),
             st.builds(  # around the changes of the clock in spring and autumn
                 lambda day, minutes: day + timedelta(minutes=minutes),
-                st.sampled_from([datetime(2026, 3, 29), datetime(2026, 10, 25), datetime(2026, 3, 8), datetime(2026, 11, 1)]),
+                st.sampled_from(
+                    [datetime(2026, 3, 29), datetime(2026, 10, 25), datetime(2026, 3, 8), datetime(2026, 11, 1)]
+                ),
                 st.integers(0, 300),
             ),
         ),

@@ -1,4 +1,4 @@
-"""What the log holds: its events and properties, with volumes, users, first and last seen, types and frequent values."""
+"""What the log holds: events and properties, with volumes, users, first and last seen, types, frequent values."""
 
 from __future__ import annotations
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-
-
 from upswing.core.errors import EngineError
 from upswing.core.i18n import text
 from upswing.events.statements import listed, name, statement
@@ -13,8 +11,8 @@ from upswing.events.store import EventStore, Progress
 def compact(store: EventStore, *, progress: Progress | None = None) -> int:
     """Rewrite the events as one clustered run.
 
-    The order inside a user and an instant, which is the order they came in, stays. All or nothing: when the disk fills up
-    or the process is stopped, the log is as it was. Needs room for a second copy of the events until it is done.
+    The order inside a user and an instant, which is the order they came in, stays. All or nothing: when the disk fills
+    up or the process is stopped, the log is as it was. Needs room for a second copy of the events until it is done.
 
     Returns:
         Number of runs before; 0 or 1 means that there was nothing to do.
@@ -51,5 +49,3 @@ def _check_nothing_lost(store: EventStore, rows: int) -> None:
     ]
     if sums[0] != sums[1] or sums[1][0] != rows:
         raise EngineError(text("the rewritten log differs from the old one; nothing was changed"), code="UP705")
-
-

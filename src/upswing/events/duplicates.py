@@ -21,9 +21,9 @@ def mark_duplicates(store: EventStore, files: Mapping[int, Prepared], properties
     """Write the rows that must not be inserted to `SKIPPED`.
 
     With an event id, the first of equal ids wins: the log's, then the earliest in the order of the files. Without, rows
-    are compared by user, time, event and all properties, as multisets: what occurs n times in the log and m times in the
-    file is added max(0, m - n) times. So a file imported twice or an overlapping export adds nothing twice, while true
-    repeats inside one file stay.
+    are compared by user, time, event and all properties, as multisets: what occurs n times in the log and m times in
+    the file is added max(0, m - n) times. So a file imported twice or an overlapping export adds nothing twice, while
+    true repeats inside one file stay.
 
     Args:
         store: the log; its `events` has all columns of `properties` already.
@@ -93,8 +93,9 @@ def _by_content(
     union = listed(
         (
             statement(
-                "SELECT {i} AS import_id, {row} AS row, {user} AS user_id, make_timestamp({t}) AS time, {event} AS event,"
-                " {content} AS content FROM {r} WHERE {good} AND {t} BETWEEN {lo} AND {hi} AND {id} IS NULL",
+                "SELECT {i} AS import_id, {row} AS row, {user} AS user_id, make_timestamp({t}) AS time,"
+                " {event} AS event, {content} AS content FROM {r}"
+                " WHERE {good} AND {t} BETWEEN {lo} AND {hi} AND {id} IS NULL",
                 i=literal(i), row=ROW, user=p.user, t=p.time, event=p.event, id=p.event_id,
                 content=_content([_value(p, held) for held in kept]), r=p.staged.relation, good=p.good, lo=lo, hi=hi,
             )
@@ -108,7 +109,8 @@ def _by_content(
         statement(
             "CREATE OR REPLACE TEMP TABLE {counted} AS"
             " SELECT user_id, time, event, content, count(*) AS copies FROM"
-            " (SELECT u.user_id, e.time, e.event, {content} AS content FROM events AS e JOIN users AS u USING (user_key)"
+            " (SELECT u.user_id, e.time, e.event, {content} AS content FROM events AS e"
+            " JOIN users AS u USING (user_key)"
             " WHERE e.time BETWEEN make_timestamp({lo}) AND make_timestamp({hi})) AS held"
             " SEMI JOIN {c} AS c USING (user_id, time, event, content) GROUP BY ALL",
             counted=counted, content=_content([name(held.column) for held in kept]), lo=lo, hi=hi, c=candidates,
@@ -116,8 +118,8 @@ def _by_content(
     )  # fmt: skip
     store.run(
         statement(
-            # nth: which copy of its content a row is within its file; a copy number is added once, by the first file that
-            # reaches it, and only beyond the copies that the log has.
+            # nth: which copy of its content a row is within its file; a copy number is added once, by the first file
+            # that reaches it, and only beyond the copies that the log has.
             "INSERT INTO {skipped} WITH numbered AS (SELECT *, row_number() OVER"
             " (PARTITION BY user_id, time, event, content, import_id ORDER BY row) AS nth FROM {c}),"
             " ranked AS (SELECT *, row_number() OVER"

@@ -39,9 +39,7 @@ class Alias:
     source: str
 
 
-def add_aliases(
-    store: EventStore, rows: Iterable[AliasRow], *, calendar: Calendar, source: str = "given"
-) -> int:
+def add_aliases(store: EventStore, rows: Iterable[AliasRow], *, calendar: Calendar, source: str = "given") -> int:
     """Add aliases, all or none; those that the log has already are passed over.
 
     An alias stands for one id at any moment: a later `valid_from` with another id replaces it from then on.
@@ -76,7 +74,7 @@ def add_aliases(
 
 
 def remove_aliases(store: EventStore, rows: Iterable[AliasRow], *, calendar: Calendar) -> int:
-    """Take aliases back. Without `valid_from`, every alias between the two ids goes; without canonical, all of the alias.
+    """Take aliases back. Without `valid_from`, every alias of the two ids goes; without canonical, every one of it.
 
     Returns:
         Number of aliases removed.
@@ -126,7 +124,9 @@ def read_aliases(path: Path, calendar: Calendar) -> list[AliasRow]:
     if not path.exists():
         raise DataError(text("no file '{path}'", path=path), code="UP320")
     encoding = recognise_encoding(path, source=str(path))
-    with path.open(encoding=encoding.replace("utf-8", "utf-8-sig") if encoding == "utf-8" else encoding, newline="") as f:
+    with path.open(
+        encoding=encoding.replace("utf-8", "utf-8-sig") if encoding == "utf-8" else encoding, newline=""
+    ) as f:
         reader = csv.DictReader(f)
         header = list(reader.fieldnames or [])
         alias, canonical = (_column(header, names, path) for names in (_ALIAS_NAMES, _CANONICAL_NAMES))
@@ -181,7 +181,12 @@ def _check_unique(rows: Sequence[tuple[str, str, int | None]]) -> None:
         other = stands.setdefault((alias, since), canonical)
         if other != canonical:
             raise DataError(
-                text("'{alias}' would stand for both '{a}' and '{b}' from the same moment", alias=alias, a=other, b=canonical),
+                text(
+                    "'{alias}' would stand for both '{a}' and '{b}' from the same moment",
+                    alias=alias,
+                    a=other,
+                    b=canonical,
+                ),
                 code="UP341",
                 hint=text("remove one of them, or give the later one a date"),
             )

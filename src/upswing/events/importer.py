@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +16,7 @@ import pyarrow as pa
 from upswing.core.calendar import Calendar
 from upswing.core.errors import DataError
 from upswing.core.i18n import Text, text
+from upswing.engines.base import Property
 from upswing.events.duplicates import SKIPPED, mark_duplicates
 from upswing.events.files import InputFile, expand
 from upswing.events.mapping import ColumnMapping
@@ -62,7 +65,7 @@ def import_files(
     run = _Import(store, calendar, mapping, progress, on_proposal)
     for file in files:
         if not run.known(file):
-            run.read(file.source, lambda file=file: stage(store, file, encoding=mapping and mapping.encoding))  # type: ignore[misc]
+            run.read(file.source, partial(stage, store, file, encoding=None if mapping is None else mapping.encoding))
     return run.finish()
 
 
@@ -202,8 +205,9 @@ class _Import:
         before = self.store.count("SELECT count(*) FROM users")
         self.store.run(
             statement(
-                "INSERT INTO users SELECT (SELECT coalesce(max(user_key), 0) FROM users) + row_number() OVER (ORDER BY user_id),"
-                " user_id FROM (SELECT DISTINCT user_id FROM ({ids})) ANTI JOIN users USING (user_id)",
+                "INSERT INTO users SELECT (SELECT coalesce(max(user_key), 0) FROM users)"
+                " + row_number() OVER (ORDER BY user_id), user_id"
+                " FROM (SELECT DISTINCT user_id FROM ({ids})) ANTI JOIN users USING (user_id)",
                 ids=ids,
             )
         )
@@ -338,10 +342,8 @@ class _Import:
 
     def _drop(self, staged: Sequence[Staged]) -> None:
         for one in staged:
-            try:
+            with suppress(Exception):  # a broken connection must not hide the error that broke it
                 drop(self.store, one)
-            except Exception:  # noqa: S110 - a broken connection must not hide the error that broke it
-                pass
 
 
 _QUARANTINE_SCHEMA: Final = pa.schema(
@@ -361,6 +363,10 @@ def _insert_quarantine(store: EventStore, rows: Sequence[Sequence[object]]) -> N
         store.run("INSERT INTO quarantine SELECT * FROM upswing_quarantined")
     finally:
         store.connection.unregister("upswing_quarantined")
+
+
+def _values(file: Prepared, kept: Sequence[Property]) -> list[Fragment]:
+    return [file.values.get(held.name, literal(None)) for held in kept]
 
 
 def _row(import_id: int, file: Prepared, values: list[Fragment], skipping: bool) -> Fragment:

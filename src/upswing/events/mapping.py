@@ -19,7 +19,8 @@ _NAMES: Final[dict[Role, tuple[str, ...]]] = {
         "user_id", "userid", "uid", "distinct_id", "user", "customer_id", "customerid", "member_id", "visitor_id",
         "account_id", "client_id", "anonymous_id", "device_id", "player_id", "person_id", "actor_id", "fullvisitorid",
         "case:concept:name", "case_id", "customer", "member", "visitor", "household_key", "username", "src",
-        "用户id", "用户编号", "用户标识", "用户", "会员id", "会员编号", "会员", "客户id", "客户编号", "客户", "账号", "设备id", "openid",
+        "用户id", "用户编号", "用户标识", "用户", "会员id", "会员编号", "会员", "客户id", "客户编号", "客户",
+        "账号", "设备id", "openid",
     ),
     "time": (
         "timestamp", "event_time", "eventtime", "event_timestamp", "occurred_at", "time", "time:timestamp", "ts",

@@ -94,7 +94,8 @@ def prepare(
         DataError: UP322 a role without a column; UP330 the time column holds no times; UP333 an ambiguous date.
     """
     by_name = {c.name: c for c in staged.columns}
-    looks = {} if given is not None and given.time is not None else _looks(store, staged)
+    sure = given is not None and (given.time is not None or given.time_format is not None)
+    looks = {} if sure else _looks(store, staged)
     mapping, guessed = resolve_mapping(list(by_name), given, source=staged.source, looks=looks)
     assert mapping.user is not None
     assert mapping.time is not None

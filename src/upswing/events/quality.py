@@ -119,8 +119,8 @@ class _Look:
         if rows < 0.5 * self.total:
             return []
         message = text(
-            "{share} of events are at midnight sharp: the source has dates without a clock, so order and times inside a day"
-            " are unknown",
+            "{share} of events are at midnight sharp: the source has dates without a clock,"
+            " so order and times inside a day are unknown",
             share=f"{rows / self.total:.0%}",
         )
         return [self._finding("date_only", "medium", message, rows)]
@@ -168,7 +168,8 @@ class _Look:
     def heavy_users(self) -> list[Finding]:
         """One id with a large part of everything: a robot, a test account or a default."""
         found = self.store.rows(
-            "SELECT u.user_id, n FROM (SELECT user_key, count(*) AS n FROM events GROUP BY user_key ORDER BY n DESC LIMIT 1)"
+            "SELECT u.user_id, n FROM"
+            " (SELECT user_key, count(*) AS n FROM events GROUP BY user_key ORDER BY n DESC LIMIT 1)"
             " JOIN users AS u USING (user_key)"
         )
         user, n = str(found[0][0]), int(str(found[0][1]))
@@ -176,7 +177,9 @@ class _Look:
         if users < 100 or n < 0.05 * self.total:
             return []
         message = text(
-            "one id, '{user}', has {share} of all events: a robot or a default?", user=user, share=f"{n / self.total:.0%}"
+            "one id, '{user}', has {share} of all events: a robot or a default?",
+            user=user,
+            share=f"{n / self.total:.0%}",
         )
         return [self._finding("heavy_user", "medium", message, n, examples=(user,))]
 
@@ -191,7 +194,9 @@ class _Look:
         for prop, filled in zip(held.values(), found, strict=True):
             share = int(str(filled)) / self.total
             if share < 0.01 and self.total >= 1000:
-                message = text("'{name}' is filled in {n} of {all} events only", name=prop.name, n=filled, all=self.total)
+                message = text(
+                    "'{name}' is filled in {n} of {all} events only", name=prop.name, n=filled, all=self.total
+                )
                 findings.append(
                     self._finding("mostly_empty", "low", message, self.total - int(str(filled)), property=prop.name)
                 )
@@ -255,7 +260,7 @@ class _Look:
         return [self._finding("volume_jump", "medium", message, rows, event=event, examples=shown)]
 
     def _per_day(self) -> dict[str, dict[int, int]]:
-        """Events per local day (days since 1970-01-01), with the zone's usual offset: enough to find days that stand out."""
+        """Events per local day (days since 1970-01-01) at the zone's usual offset, enough for days that stand out."""
         found: dict[str, dict[int, int]] = defaultdict(dict)
         for event, day, n in self.store.rows(
             statement(

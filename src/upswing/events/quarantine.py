@@ -109,12 +109,12 @@ def retry_quarantine(
 ) -> ImportSummary:
     """Try the rows again that were split into columns, under another mapping or time format.
 
-    What is still bad goes back with its reason; the rest joins the log. Rows that did not split into columns stay where they
-    are: mend the file and import it again.
+    What is still bad goes back with its reason; the rest joins the log. Rows that did not split into columns stay where
+    they are: mend the file and import it again.
 
     Args:
         store: the log.
-        mapping: what differs from the mapping they were imported with.
+        mapping: what differs from the mapping that the latest of them was imported with.
         calendar: the zone of times that carry none.
         source: only rows of this file; needed when rows of files with different columns are set aside.
 
@@ -122,7 +122,9 @@ def retry_quarantine(
         DataError: UP345 nothing to try again; UP334 still not one row is usable.
     """
     where = Fragment("json_valid(raw) AND json_type(raw) = 'OBJECT' AND ($source IS NULL OR source = $source)")
-    taken = store.rows(statement("SELECT rowid, raw FROM quarantine WHERE {w} ORDER BY rowid", w=where), {"source": source})
+    taken = store.rows(
+        statement("SELECT rowid, raw FROM quarantine WHERE {w} ORDER BY rowid", w=where), {"source": source}
+    )
     if not taken:
         raise DataError(text("no rows to try again are set aside"), code="UP345")
     records = [json.loads(str(raw)) for _, raw in taken]
@@ -145,10 +147,18 @@ def retry_quarantine(
     return import_staged(
         store,
         staged,
-        mapping=mapping,
+        mapping=_combined(store, taken[-1][0], mapping),
         calendar=calendar,
         inside=lambda: store.run(statement("DELETE FROM quarantine WHERE rowid IN ({ids})", ids=ids)),
     )
+
+
+def _combined(store: EventStore, row: object, changes: ColumnMapping) -> ColumnMapping:
+    """The mapping of a row's import with changes; what the changes set anew is recognised anew."""
+    before = store.value(
+        "SELECT mapping FROM imports JOIN quarantine USING (import_id) WHERE quarantine.rowid = ?", [row]
+    )
+    return ColumnMapping(**{**json.loads(str(before)), **changes.to_dict()})
 
 
 def _as_text(value: object) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,8 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import Final, cast
 
-import duckdb
 import pyarrow as pa
+from duckdb.sqltypes import DuckDBPyType
 
 from upswing.core.errors import DataError, EngineError
 from upswing.core.i18n import Text, text
@@ -180,8 +182,8 @@ def _stage_csv(store: EventStore, file: InputFile, encoding: str | None) -> Stag
 
 
 def _read_csv(store: EventStore, file: InputFile, path: Path) -> Staged:
-    dialect = _dialect(store, file, path)
-    header, messages = _header(store, file, path, dialect)
+    dialect = _dialect(path)
+    header = _header(file, path, dialect)
     made = _fresh("stage")
     rejects = f"upswing_rejects_{next(_numbers)}"
     options = {
@@ -202,30 +204,36 @@ def _read_csv(store: EventStore, file: InputFile, path: Path) -> Staged:
         options,
     )
     rows = store.count(statement("SELECT count(*) FROM {t}", t=made))
-    found = [
-        Reject(
-            int(str(line)) if line is not None else None,
-            _REJECTED.get(str(kind), "malformed_row"),
-            str(message).split("\n", 1)[0],
-            str(raw).rstrip("\r\n") if raw is not None else None,
-        )
-        for line, kind, message, raw in store.rows(
-            statement(
-                "SELECT line, any_value(error_type), any_value(error_message), any_value(csv_line)"
-                " FROM {rejects} GROUP BY line ORDER BY line",
-                rejects=name(rejects),
-            )
-        )
-    ]
-    for table in (rejects, rejects + "_scans"):
-        store.run(statement("DROP TABLE IF EXISTS {t}", t=name(table)))
+    found = _take_rejects(store, rejects)
     relation = statement("(SELECT rowid AS {row}, * FROM {t})", row=ROW, t=made)
     columns = tuple(SourceColumn(n, name(f"c{i}")) for i, n in enumerate(header))
-    return Staged(file.source, file.digest, relation, columns, rows, 2, found, messages, [made])
+    return Staged(file.source, file.digest, relation, columns, rows, 2, found, [], [made])
 
 
-def _dialect(store: EventStore, file: InputFile, path: Path) -> dict[str, str]:
-    """Delimiter and quote: the delimiter that splits the first line into most columns, unless the engine knows better."""
+def _take_rejects(store: EventStore, table: str) -> list[Reject]:
+    """The rows that the engine could not split, one per line; its tables of them are dropped."""
+    rows = store.rows(
+        statement(
+            "SELECT line, any_value(error_type), any_value(error_message), any_value(csv_line)"
+            " FROM {rejects} GROUP BY line ORDER BY line",
+            rejects=name(table),
+        )
+    )
+    for used in (table, table + "_scans"):
+        store.run(statement("DROP TABLE IF EXISTS {t}", t=name(used)))
+    return [
+        Reject(
+            None if line is None else int(str(line)),
+            _REJECTED.get(str(kind), "malformed_row"),
+            str(message).split("\n", 1)[0],
+            None if raw is None else str(raw).rstrip("\r\n"),
+        )
+        for line, kind, message, raw in rows
+    ]
+
+
+def _dialect(path: Path) -> dict[str, str]:
+    """Delimiter and quote: the delimiter that splits the first line into most columns."""
     first = head_of(path, 1 << 20).split(b"\n", 1)[0].decode("utf-8", "replace")
     counts = {d: first.count(d) for d in _SNIFFED}
     best = max(counts, key=lambda d: counts[d])
@@ -234,11 +242,8 @@ def _dialect(store: EventStore, file: InputFile, path: Path) -> dict[str, str]:
     return {"delim": best, "quote": '"', "escape": '"'}
 
 
-def _header(store: EventStore, file: InputFile, path: Path, dialect: Mapping[str, str]) -> tuple[list[str], list[Text]]:
-    """Names of the columns as the file has them; a name that comes twice gets a number."""
-    import csv
-    import io
-
+def _header(file: InputFile, path: Path, dialect: Mapping[str, str]) -> list[str]:
+    """Names of the columns as the file has them."""
     head = head_of(path, 1 << 20).decode("utf-8-sig", "replace")
     try:
         found = next(csv.reader(io.StringIO(head, newline=""), delimiter=dialect["delim"]))
@@ -260,7 +265,7 @@ def _header(store: EventStore, file: InputFile, path: Path, dialect: Mapping[str
             code="UP327",
             hint=text("put a row with the columns' names first"),
         )
-    return names, []
+    return names
 
 
 def _is_value(cell: str) -> bool:
@@ -304,9 +309,7 @@ def _stage_json(store: EventStore, file: InputFile, encoding: str | None) -> Sta
         )
         for i, leaf in enumerate(leaves)
     )
-    first_line = 1
-    staged = Staged(file.source, file.digest, relation, columns, rows, first_line, rejects, messages, tables)
-    return staged
+    return Staged(file.source, file.digest, relation, columns, rows, 1, rejects, messages, tables)
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,17 +348,7 @@ def _read_lines(store: EventStore, path: Path, lines: Fragment) -> list[Reject]:
         ),
         {"path": literal_path(path), "delim": "\x01", "rejects": rejects, "scans": rejects + "_scans"},
     )
-    found = [
-        Reject(int(str(line)), _REJECTED.get(str(kind), "malformed_row"), str(message).split("\n", 1)[0], None)
-        for line, kind, message in store.rows(
-            statement(
-                "SELECT line, any_value(error_type), any_value(error_message) FROM {r} GROUP BY line ORDER BY line",
-                r=name(rejects),
-            )
-        )
-    ]
-    for table in (rejects, rejects + "_scans"):
-        store.run(statement("DROP TABLE IF EXISTS {t}", t=name(table)))
+    found = _take_rejects(store, rejects)
     invalid = "raw IS NOT NULL AND coalesce(json_type(CASE WHEN json_valid(raw) THEN raw END), '') <> 'OBJECT'"
     staged = Staged("", None, raw, (), 0, rejects=found)
     found += [
@@ -435,20 +428,20 @@ def _typed_columns(store: EventStore, relation: Fragment) -> list[SourceColumn]:
     found: list[SourceColumn] = []
     for column, kind, *_ in described:
         if column != "file_row_number":
-            _flatten(str(column), name(str(column)), cast("duckdb.DuckDBPyType", kind), found)
+            _flatten(str(column), name(str(column)), kind, found)
     return found
 
 
-def _flatten(dotted: str, expression: Fragment, kind: duckdb.DuckDBPyType, found: list[SourceColumn]) -> None:
+def _flatten(dotted: str, expression: Fragment, kind: DuckDBPyType, found: list[SourceColumn]) -> None:
     if kind.id == "struct":
         for field_name, below in kind.children:
             inner = statement("struct_extract({x}, {f})", x=expression, f=literal(str(field_name)))
-            _flatten(f"{dotted}.{field_name}", inner, cast("duckdb.DuckDBPyType", below), found)
+            _flatten(f"{dotted}.{field_name}", inner, cast(DuckDBPyType, below), found)
         return
     found.append(_typed(dotted, expression, kind))
 
 
-def _typed(dotted: str, x: Fragment, kind: duckdb.DuckDBPyType) -> SourceColumn:
+def _typed(dotted: str, x: Fragment, kind: DuckDBPyType) -> SourceColumn:
     wide = ("hugeint", "uhugeint", "ubigint")
     if kind.id in ("tinyint", "smallint", "integer", "bigint", "utinyint", "usmallint", "uinteger"):
         return SourceColumn(dotted, statement("CAST({x} AS BIGINT)", x=x), "integer")

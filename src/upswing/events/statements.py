@@ -1,4 +1,4 @@
-"""Statements of the embedded log: constant text with holes that only quoted names, literals and other fragments can fill."""
+"""Statements of the embedded log: constant text with holes that only quoted names, literals and fragments can fill."""
 
 from __future__ import annotations
 

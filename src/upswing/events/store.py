@@ -7,7 +7,7 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Final, cast, get_args
@@ -145,10 +145,8 @@ class EventStore:
             yield
             self.run("COMMIT")
         except BaseException:
-            try:
+            with suppress(duckdb.Error):  # the engine may have ended the transaction itself when the statement failed
                 self.connection.execute("ROLLBACK")
-            except duckdb.Error:
-                pass  # the engine ended the transaction itself when the statement failed
             raise
 
     @contextmanager

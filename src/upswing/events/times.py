@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Final, Literal
 
 from upswing.core.calendar import Calendar, to_micros
@@ -191,7 +192,7 @@ def _piecewise(wall: Fragment, changes: list[tuple[int, int]]) -> Fragment:
     steps = listed(
         (
             statement("WHEN {wall} < {until} THEN {offset}", wall=wall, until=literal(until), offset=literal(offset))
-            for (_, offset), (until, _) in zip(changes[:-1], changes[1:], strict=True)
+            for (_, offset), (until, _) in pairwise(changes)
         ),
         " ",
     )
@@ -201,8 +202,8 @@ def _piecewise(wall: Fragment, changes: list[tuple[int, int]]) -> Fragment:
 def _changes(calendar: Calendar, start: int, stop: int) -> list[tuple[int, int]]:
     """(wall-clock µs from which it holds, offset µs) of the zone's offsets in the span, in order.
 
-    At a change of the clock at instant T from offset a to b, readings before T + max(a, b) still mean a: in the repeated
-    hour the first pass, in the skipped hour the clock before.
+    At a change of the clock at instant T from offset a to b, readings before T + max(a, b) still mean a: in the
+    repeated hour the first pass, in the skipped hour the clock before.
     """
 
     def offset(at: int) -> int:

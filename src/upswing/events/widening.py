@@ -1,4 +1,4 @@
-"""How a file's columns become properties of the log: found, new, widened without loss, or kept aside beside the old one."""
+"""How a file's columns become properties of the log: found, new, widened without loss, or kept aside."""
 
 from __future__ import annotations
 
