@@ -6,6 +6,7 @@ shown as a proposal: a person decides.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,8 @@ from upswing.sql.template import q
 _CANDIDATES = 24
 _LONGEST = 6
 _SOON = 7
+_MISHAP = re.compile(r"error|fail|crash|exception|错误|失败|报错|崩溃", re.IGNORECASE)
+"""Things that happen to users are not milestones."""
 _ONCE = 1.5
 """An event that its doers do more often than this on average is a habit."""
 _WINDOWS = (1, 3, 7, 14, 30, 60, 90)
@@ -79,7 +82,9 @@ def _candidates(log: EventLog, start: int, stop: int) -> tuple[str, ...]:
     )  # fmt: skip
     rows = log.engine.rows(Query(tree))
     most = max((int(str(n)) for _, n in rows), default=0)
-    return tuple(str(name) for name, n in rows if int(str(n)) >= 0.01 * most)
+    wide = [str(name) for name, n in rows if int(str(n)) >= 0.01 * most]
+    wanted = [name for name in wide if not _MISHAP.search(name)]
+    return tuple(wanted if len(wanted) >= 2 else wide)
 
 
 def _first_times(log: EventLog, names: tuple[str, ...], start: int, stop: int) -> NDArray[np.float64]:
@@ -106,20 +111,27 @@ def _precedes(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return float(np.mean((a[both] < b[both]) + 0.5 * (a[both] == b[both])))
 
 
-def _repeated(log: EventLog, names: tuple[str, ...], first: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Events that users do again and again: habits, not milestones, unless the product has hardly anything else."""
+def _repeated(log: EventLog, names: tuple[str, ...], first: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How much of a habit each event is: 0 for a milestone, up to 1 for what users do most often of all.
+
+    All are 0 where the product has hardly anything that is done once.
+    """
     doers = np.maximum(1, np.isfinite(first).sum(axis=0))
-    often = np.array([log.schema.events[n] for n in names]) / doers > _ONCE
+    counts = np.array([log.schema.events[n] for n in names], dtype=float)
+    often = counts / doers > _ONCE
     settled = ~often & (doers >= 0.1 * doers.max())
-    return often if settled.sum() >= 3 else np.zeros(len(names), dtype=bool)
+    if settled.sum() < 3:
+        return np.zeros(len(names))
+    return np.where(often, counts / counts[often].max() if often.any() else 0.0, 0.0)
 
 
-def _best_chain(first: NDArray[np.float64], repeated: NDArray[np.bool_]) -> list[int]:
+def _best_chain(first: NDArray[np.float64], repeated: NDArray[np.float64]) -> list[int]:
     """The best-scoring chain of events: longest path over pairs in which order and loss are plain.
 
     The score of a link a → b is (how settled the order) × (entropy of passing): a link that everybody or nobody passes says
     nothing, one that loses a fair share says most. A link needs at least three in four users in this order, and between 2 %
-    and 98 % of a's users to get to b within `_SOON` days. A repeated event can only be the last.
+    and 98 % of a's users to get to b within `_SOON` days. A repeated event can only be the last, and counts the more the
+    more it is done: the habit a product lives by.
     """
     n = first.shape[1]
     done = np.isfinite(first)
@@ -127,20 +139,23 @@ def _best_chain(first: NDArray[np.float64], repeated: NDArray[np.bool_]) -> list
     score = np.full((n, n), -np.inf)
     for a in range(n):
         for b in range(n):
-            if a == b or reach[a] == 0 or reach[b] > reach[a] or repeated[a]:
+            if a == b or reach[a] == 0 or reach[b] > reach[a] or repeated[a] > 0:
                 continue
             settled = _precedes(first[:, a], first[:, b])
             both = done[:, a] & done[:, b]
             gap = first[both, b] - first[both, a]
             passed = float(np.sum((gap >= 0) & (gap <= _SOON * DAY)) / reach[a])
-            if settled < 0.75 or not 0.02 <= passed <= 0.98:
+            if settled < 0.75 or passed < 0.02 or (passed > 0.98 and not repeated[b]):
                 continue
-            entropy = -(passed * np.log2(passed) + (1 - passed) * np.log2(1 - passed))
-            score[a, b] = (2 * settled - 1) * entropy * np.sqrt(reach[a] / reach.max())
-    return _longest(score, reach, first)
+            # how much a link says: the entropy of passing for a milestone, how much of a habit it is for the end
+            says = repeated[b] if repeated[b] else -(passed * np.log2(passed) + (1 - passed) * np.log2(1 - passed))
+            score[a, b] = (2 * settled - 1) * says * np.sqrt(reach[a] / reach.max())
+    return _longest(score, reach, first, repeated)
 
 
-def _longest(score: NDArray[np.float64], reach: NDArray[np.float64], first: NDArray[np.float64]) -> list[int]:
+def _longest(
+    score: NDArray[np.float64], reach: NDArray[np.float64], first: NDArray[np.float64], repeated: NDArray[np.float64]
+) -> list[int]:
     """Best chain by dynamic programming over events in order of reach (links go from wide to narrow reach)."""
     order = sorted(range(len(reach)), key=lambda i: (-reach[i], i))
     opening = _opening_share(first)
@@ -154,9 +169,12 @@ def _longest(score: NDArray[np.float64], reach: NDArray[np.float64], first: NDAr
             ]
             if options:
                 best[b, length] = max(options, key=lambda option: option[0])
-    if not any(len(chain) > 1 for _, chain in best.values()):
+    linked = [option for option in best.values() if len(option[1]) > 1]
+    if not linked:
         return order[:2]
-    return max(best.values(), key=lambda option: option[0])[1]
+    # the way to a habit says more than a longer way to something done once
+    to_habit = [option for option in linked if repeated[option[1][-1]] > 0]
+    return max(to_habit or linked, key=lambda option: option[0])[1]
 
 
 def _opening_share(first: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
 
 from markupsafe import Markup
 
-from upswing.core.i18n import current_locale
+from upswing.core.i18n import current_locale, text
 from upswing.core.numbers import format_compact, format_rate, format_seconds
 from upswing.core.results import Cell, Chart, Table, Unit, show
 
@@ -25,6 +26,9 @@ def draw(chart: Chart, table: Table) -> Markup:
         return Markup("")
     if chart.kind == "flow":
         return _flow(chart, table)
+    band = [key for key in ("lower", "upper") if key in chart.y]
+    if chart.kind in ("line", "interval") and len(band) == 2 and chart.series is None:
+        return _with_band(chart, table)
     series = _series(chart, table)
     if not series or not any(values for _, values in series):
         return Markup("")
@@ -42,6 +46,30 @@ def draw(chart: Chart, table: Table) -> Markup:
     return key + Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
         WIDTH, HEIGHT, chart.title, body
     )
+
+
+def _with_band(chart: Chart, table: Table) -> Markup:
+    """Lines with their interval as a band."""
+    plain = replace(chart, y=tuple(key for key in chart.y if key not in ("lower", "upper")))
+    series, limits = _series(plain, table), _series(replace(chart, y=("lower", "upper")), table)
+    labels, unit = _labels(chart, table), next(c.unit for c in table.columns if c.key == chart.y[0])
+    frame = _Frame(len(labels), *_extent([*series, *limits], stacked=False))
+    parts = []
+    both = [None if a is None or b is None else (a, b) for a, b in zip(limits[0][1], limits[1][1], strict=True)]
+    run: list[tuple[int, tuple[float, float]]] = []
+    for i, pair in enumerate([*both, None]):
+        if pair is not None:
+            run.append((i, pair))
+        elif len(run) > 1:
+            there = [f"{frame.x(j):.1f},{frame.y(low):.1f}" for j, (low, _) in run]
+            back = [f"{frame.x(j):.1f},{frame.y(high):.1f}" for j, (_, high) in reversed(run)]
+            parts.append(Markup('<polygon class="band s0" points="{}"></polygon>').format(" ".join(there + back)))
+            run = []
+        else:
+            run = []
+    body = _axes(frame, labels, unit) + Markup("").join(parts) + _lines(series, frame)
+    note = Markup('<p class="note">{}</p>').format(text("band: 95 % interval"))
+    return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>{}').format(WIDTH, HEIGHT, chart.title, body, note)
 
 
 class _Frame:

@@ -41,7 +41,7 @@ class EventMatch(Spec):
     @property
     def described(self) -> str:
         """Short text for a column head: event names and, where there are conditions, their text."""
-        names = " | ".join(self.events or ("*",))
+        names = str(text("any event")) if self.events is None else " | ".join(self.events)
         if not self.where:
             return names
         condition = self.condition()
