@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as distributions
+from scipy.optimize import brentq
 from statsmodels.stats.power import zt_ind_solve_power
 
+from upswing.stats.confidence_sequences import confidence_sequence
 from upswing.stats.errors import InvalidInput
 from upswing.stats.power import (
     Design,
@@ -154,3 +156,22 @@ def test_wrong_calls_are_refused():
         Design(shares=(0.5, 0.6))
     with pytest.raises(InvalidInput):
         fit_reach([1, 2, 3], [3, 2, 1])
+
+
+def _r31_relative_se():
+    var_a, var_b = (1500 - 500) / 499, (1551.25 - 525**2 / 500) / 499
+    return np.sqrt(var_b / 500 + var_a * 1.05**2 / 500)
+
+
+def test_r31_mid_experiment_growth():
+    # gbstats counts the users still to come, in units of those seen: one less than the growth of the sample
+    assert growth_needed(_r31_relative_se(), 0.05) - 1 == pytest.approx(25.4570, abs=5e-4)
+
+
+def test_r31_mid_experiment_growth_of_a_confidence_sequence():
+    def gap(more):
+        se = _r31_relative_se() / np.sqrt(1 + more)
+        half_width = confidence_sequence(0.0, se, 1000 * (1 + more), tuned_for=5000).upper
+        return (0.05 - half_width) / se - distributions.norm.isf(0.2)
+
+    assert brentq(gap, 1, 500) == pytest.approx(55.6680, abs=5e-3)

@@ -10,6 +10,7 @@ from scipy import stats as distributions
 from scipy.stats import multivariate_normal
 
 from upswing.stats.brownian import crossing
+from upswing.stats.confidence_sequences import confidence_sequence
 from upswing.stats.errors import InvalidInput
 from upswing.stats.sequential import (
     conditional_power,
@@ -230,3 +231,29 @@ def test_wrong_calls_are_refused():
         Spending("power", -1)
     with pytest.raises(InvalidInput):
         read_out([1.0], [0.0], planned_information=1.0)
+
+
+@pytest.mark.parametrize(("planned", "tuned_for", "error", "power", "stop"), [
+    (50_000, 50_000, 0.0098, 0.484, 0.83),
+    (50_000, 5_000, 0.0117, 0.422, 0.83),
+    (500_000, 5_000, 0.0049, 0.298, 0.89),
+])  # fmt: skip
+def test_r23_confidence_sequences_pay_for_never_planning(planned, tuned_for, error, power, stop):
+    z = confidence_sequence(np.zeros(14), np.ones(14), planned * DAILY, tuned_for=tuned_for).upper
+    null, real = crossing(DAILY, z, lower=-z), crossing(DAILY, z, lower=-z, drift=DRIFT_80)
+    leaving = real.upper + real.lower
+    assert null.upper.sum() + null.lower.sum() == pytest.approx(error, abs=6e-5)
+    assert leaving.sum() == pytest.approx(power, abs=6e-4)
+    assert leaving @ DAILY + (1 - leaving.sum()) == pytest.approx(stop, abs=6e-3)
+
+
+def test_r22_r23_statsig_constant_boundary():
+    # balanced arms: mixture variance z²/2 times that of the estimate, at every sample size; alpha halved once more
+    share = 1.959964**2 / 2
+    boundary = np.sqrt(2 * (1 + share) / share * np.log(np.sqrt(1 + share) * 2 / 0.05))
+    assert boundary == pytest.approx(3.5845, abs=6e-5)
+    null, real = crossing(DAILY, 3.5845, lower=-3.5845), crossing(DAILY, 3.5845, lower=-3.5845, drift=DRIFT_80)
+    leaving = real.upper + real.lower
+    assert null.upper.sum() + null.lower.sum() == pytest.approx(0.0025, abs=6e-5)
+    assert leaving.sum() == pytest.approx(0.276, abs=6e-4)
+    assert leaving @ DAILY + (1 - leaving.sum()) == pytest.approx(0.91, abs=6e-3)

@@ -254,6 +254,10 @@ def stack(parts: Sequence[Aggregates]) -> Aggregates:
 
     Raises:
         InvalidInput: nothing to stack or different columns.
+
+    Examples:
+        >>> stack([Aggregates.from_moments(10, 2.0, 4.0), Aggregates.from_moments(20, 3.0, 1.0)]).mean()
+        array([2., 3.])
     """
     if not parts:
         raise InvalidInput("nothing to stack")

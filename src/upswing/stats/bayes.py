@@ -136,6 +136,11 @@ def t_prior(df: float, scale: float, *, mean: float = 0.0, components: int = 60)
 
     References:
         Azevedo, Deng, Montiel Olea, Rao, Weyl (2020), Journal of Political Economy 128:4614-4672.
+
+    Examples:
+        >>> prior = t_prior(3.0, 0.02)
+        >>> round(float(prior.weights.sum()), 6), prior.method
+        (1.0, 't')
     """
     if not (df > 0 and scale > 0 and components >= 2):
         raise InvalidInput("df and scale must be positive, components at least 2")

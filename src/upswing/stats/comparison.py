@@ -186,7 +186,12 @@ def compare(
 
 
 def welch_df(va: FloatArray, dfa: FloatArray, vb: FloatArray, dfb: FloatArray) -> FloatArray:
-    """Return Satterthwaite's degrees of freedom for the sum of two estimated variances; infinite if both are known."""
+    """Return Satterthwaite's degrees of freedom for the sum of two estimated variances; infinite if both are known.
+
+    Examples:
+        >>> float(welch_df(np.array(1.0), np.array(9.0), np.array(1.0), np.array(9.0)))
+        18.0
+    """
     top = (va + vb) ** 2
     known = np.where(np.isinf(dfa), 0.0, divide(va**2, dfa)) + np.where(np.isinf(dfb), 0.0, divide(vb**2, dfb))
     smallest = np.minimum(dfa, dfb)
@@ -201,6 +206,12 @@ def fieller_roots(
     Returns:
         Smaller root, larger root, leading coefficient (positive: the set is the interval between the roots; negative:
         everything outside them), and discriminant (negative with a negative leading coefficient: every ratio fits).
+
+    Examples:
+        >>> one, none = np.array(1.0), np.array(0.0)
+        >>> low, high, leading, _ = fieller_roots(one, none, np.array(2.0), one, none, np.array(1.5))
+        >>> float(low), float(high), float(leading)
+        (0.5, 3.5, 1.0)
     """
     square = reach**2
     leading = a * a - square * va

@@ -45,6 +45,10 @@ def folds(n: int, k: int, rng: Seed, *, clusters: ArrayLike | None = None) -> In
 
     Raises:
         InvalidInput: fewer than 2 folds or fewer clusters than folds.
+
+    Examples:
+        >>> np.bincount(folds(10, 5, 0)).tolist()
+        [2, 2, 2, 2, 2]
     """
     labels = cluster_numbers(clusters, n)
     count = int(labels.max()) + 1 if n else 0

@@ -184,6 +184,13 @@ def return_on_investment(
 
     References:
         Fieller (1954).
+
+    Examples:
+        >>> a = Aggregates.from_rows({"value": [30.0, 0.0, 0.0, 0.0], "cost": [0.0, 0.0, 0.0, 0.0]})
+        >>> b = Aggregates.from_rows({"value": [30.0, 30.0, 0.0, 0.0], "cost": [5.0, 5.0, 0.0, 0.0]})
+        >>> result = return_on_investment(a, b, value="value", cost="cost")
+        >>> round(result.estimate, 6), result.kind
+        (2.0, 'unbounded')
     """
     numerator, denominator, covariance = _two_differences(control, treatment, value, cost)
     found = ratio_set(numerator, denominator, covariance=covariance, confidence=confidence)

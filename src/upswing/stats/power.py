@@ -255,7 +255,12 @@ def lift_power(
 
 
 def proportion_variance(p: ArrayLike) -> FloatArray:
-    """Return the variance of one user's 0/1 outcome, p(1 - p)."""
+    """Return the variance of one user's 0/1 outcome, p(1 - p).
+
+    Examples:
+        >>> float(proportion_variance(0.5))
+        0.25
+    """
     share = floats("p", p, at_least=0)
     if (share > 1).any():
         raise InvalidInput("p exceeds 1")
@@ -269,6 +274,10 @@ def ratio_variance(
 
     References:
         Deng, Knoblich, Lu (2018), formula 3.
+
+    Examples:
+        >>> round(ratio_variance(1.0, 4.0, 2.0, 3.0, 1.5), 4)
+        0.0898
     """
     if mean_denominator == 0:
         raise InvalidInput("the denominator's mean is 0")

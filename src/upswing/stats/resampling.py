@@ -82,12 +82,22 @@ class Permutation:
 
 
 def weighted_mean(rows: FloatArray, weights: FloatArray) -> float:
-    """Return the weighted mean of values (n,)."""
+    """Return the weighted mean of values (n,).
+
+    Examples:
+        >>> weighted_mean(np.array([1.0, 4.0]), np.array([2.0, 1.0]))
+        2.0
+    """
     return float(rows @ weights / weights.sum()) if weights.sum() > 0 else np.nan
 
 
 def weighted_ratio(rows: FloatArray, weights: FloatArray) -> float:
-    """Return Σ first column / Σ second column of rows (n, 2), weighted."""
+    """Return Σ first column / Σ second column of rows (n, 2), weighted.
+
+    Examples:
+        >>> weighted_ratio(np.array([[1.0, 2.0], [2.0, 2.0]]), np.ones(2))
+        0.75
+    """
     top, bottom = weights @ rows
     return float(top / bottom) if bottom else np.nan
 

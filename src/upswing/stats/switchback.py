@@ -125,7 +125,12 @@ def balanced_blocks(
 
 
 def draw_schedule(design: SwitchbackDesign, rng: Seed) -> BoolArray:
-    """Draw which periods are treated, shape (n_periods,)."""
+    """Draw which periods are treated, shape (n_periods,).
+
+    Examples:
+        >>> draw_schedule(balanced_blocks(6, 2), 0)
+        array([False, False,  True,  True,  True,  True])
+    """
     blocks = int(design.block[-1]) + 1
     return np.asarray((generator(rng).random(blocks) < design.probability)[design.block])
 

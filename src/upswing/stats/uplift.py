@@ -159,6 +159,13 @@ def doubly_robust_scores(
 
     References:
         Robins, Rotnitzky, Zhao (1994); Athey, Wager (2021), Econometrica 89:133-161, formula 9.
+
+    Examples:
+        >>> rng = np.random.default_rng(0)
+        >>> x, w = rng.normal(size=(4000, 2)), rng.integers(0, 2, 4000)
+        >>> scores = doubly_robust_scores(x, x[:, 0] + 2.0 * w, w, propensity=0.5)
+        >>> round(float(scores.mean()), 2)
+        2.0
     """
     table = matrix("features", features)
     y, w = _outcome_and_arm(outcome, treated, table.shape[0])
