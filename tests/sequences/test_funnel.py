@@ -137,3 +137,11 @@ def test_no_users_at_all(order):
     empty = np.empty(0, np.int64)
     batch = Sequences(empty, np.zeros(1, np.int64), empty, np.empty(0, np.uint8))
     assert len(chains(batch, FunnelRules(steps=2, window=1, edges=np.array([0, 1]), order=order))) == 0
+
+
+@SETTINGS
+@given(short_logs(), funnel_queries())
+def test_removal_agrees_where_no_event_matches_two_steps(events, query):
+    apart = all(not set(a) & set(b) for i, a in enumerate(query["steps"]) for b in query["steps"][:i])
+    assume(apart and query["exclusions"] and query["count"] != "totals" and query["order"] == "ordered")
+    check(events, {**query, "exclusion_policy": "remove"})

@@ -21,11 +21,12 @@ from upswing.diagnose.funnel_measure import measure_curve, measure_histogram, me
 from upswing.diagnose.funnel_result import FunnelGroup, FunnelResult, FunnelStep
 from upswing.diagnose.scan import Keys, Scan
 from upswing.engines.base import Category, Key, Number, SequenceRequest
-from upswing.events.log import EventLog
+from upswing.events.log import EventLog, Matcher
 from upswing.sequences.batch import Sequences
 from upswing.sequences.funnel import Chains, FunnelRules, chains, join
 from upswing.spec.funnel import Attribution, FunnelDefinition
 from upswing.spec.predicates import conjunction
+from upswing.spec.steps import ANY_EVENT, EventMatch
 from upswing.sql.template import q
 
 Moment = str | date | datetime | None
@@ -178,8 +179,8 @@ class _Asked:
             )
         breakdown = None
         if by is not None:
-            giving = definition.steps[chosen - 1 if isinstance(chosen, int) else 0]
-            until = hi if giving is definition.steps[0] else hi + definition.window.microseconds
+            giving = _giving(definition, chosen)
+            until = hi if chosen == "entry" else hi + definition.window.microseconds
             breakdown = breakdown_by(scan, by, giving, start=lo, stop=until, limit=limit, users=users)
         columns: list[Category | Key | Number] = [] if breakdown is None else [breakdown.category]
         rules = _rules(log, definition, (lo, hi), columns, chosen, breakdown is not None)
@@ -223,6 +224,16 @@ class _Asked:
 
         parts = scan.run(kernel, self.request, add)
         return join(parts) if parts else chains(_nobody(len(self.request.columns)), rules)
+
+
+def _giving(definition: FunnelDefinition, attribution: Attribution) -> Matcher:
+    """The events whose values get groups of their own: the step's that gives the value, or any step's."""
+    if attribution == "entry" and definition.order != "any":
+        return definition.steps[0]
+    if isinstance(attribution, int) and definition.order != "any":
+        return definition.steps[attribution - 1]
+    names = [n for step in definition.steps for n in step.events or (ANY_EVENT,)]
+    return EventMatch(any_of=list(dict.fromkeys(names)))
 
 
 def _rules(

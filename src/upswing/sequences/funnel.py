@@ -225,7 +225,7 @@ def _follow(
             *shared, _frozen(here.marks), rules.steps, rules.window, _TIES[rules.tie], edges, _frozen(periods),
             unit, depth, rows,
         )  # fmt: skip
-    elif rules.profile is not None:
+    elif rules.profile is not None and rules.order != "any":
         from upswing.sequences.funnel_profiles import profile_chains  # compiled only when asked for
 
         removed = np.zeros(len(starts), np.bool_)

@@ -65,7 +65,9 @@ def profile_chains(
     where = (starts, stops)
     out = (unit, depth, rows)
     if rules.profile == "posthog":
-        return int(_posthog(*where, times, marks, rules.steps, rules.window, edges, periods, exclusions, *out, removed))
+        strict = rules.order == "strict"
+        asked = (rules.steps, rules.window, edges, periods, exclusions, strict)
+        return int(_posthog(*where, times, marks, *asked, *out, removed))
     if rules.profile == "mixpanel":
         return int(_mixpanel(*where, times, marks, rules.steps, rules.window, edges, periods, exclusions, *out))
     if rules.profile == "clickhouse":
@@ -177,7 +179,7 @@ def _mixpanel(starts, stops, times, marks, steps, window, edges, periods, exclus
 
 @njit(nogil=True, cache=True)
 def _used(chain, reached, row):  # type: ignore[no-untyped-def]
-    for s in range(reached):  # noqa: SIM110 - compiled
+    for s in range(reached):
         if chain[s] == row:
             return True
     return False
@@ -198,12 +200,13 @@ def _blocked(chain, reached, found, lo, times, marks, exclusions):  # type: igno
 
 
 @njit(nogil=True, cache=True)
-def _posthog(starts, stops, times, marks, steps, window, edges, periods, exclusions, unit, depth, rows, removed):  # type: ignore[no-untyped-def]
+def _posthog(  # type: ignore[no-untyped-def]
+    starts, stops, times, marks, steps, window, edges, periods, exclusions, strict, unit, depth, rows, removed
+):
     entry = np.empty(steps + 1, np.int64)  # entry[k]: of the chain at step k, 1-based
     present = np.empty(steps + 1, np.bool_)
     tainted = np.empty(steps + 1, np.bool_)
     chain = np.full((steps + 1, steps), -1, np.int32)
-    every = (ONE << np.uint64(steps)) - ONE
     written = 0
     for u in range(len(starts)):
         lo, hi = starts[u], stops[u]
@@ -233,8 +236,6 @@ def _posthog(starts, stops, times, marks, steps, window, edges, periods, exclusi
                             tainted[k] = True
                             if best == k and time - best_entry <= window:
                                 best_tainted = True
-                    if not bits & every:
-                        continue
                     top, bottom = (steps - 1, 0) if alike else (turn, turn)
                     for k in range(top, bottom - 1, -1):
                         if not (bits >> np.uint64(k)) & ONE:
@@ -260,6 +261,9 @@ def _posthog(starts, stops, times, marks, steps, window, edges, periods, exclusi
                             if not spoiled:
                                 rows[written] = -1
                                 rows[written, :best] = chain[best, :best]
+                    for k in range(steps if strict and alike else 0):
+                        if not (bits >> np.uint64(k)) & ONE:
+                            present[k + 1] = False
             row = after
         if best and best_tainted:
             removed[u] = True

@@ -119,7 +119,8 @@ class FunnelDefinition(Definition):
             raise ValueError("count totals drops at an exclusion; it cannot remove")
         if self.order == "strict" and self.exclusion_policy == "remove" and self.exclude:
             raise ValueError("strict order drops at any other event already; use exclusion_policy drop")
-        if self.profile and (fine or self.held or self.order != "ordered" or self.count != "users"):
+        reordered = self.order != "ordered" and self.profile != "posthog"
+        if self.profile and (fine or self.held or reordered or self.count != "users"):
             raise ValueError(
                 f"profile {self.profile} has rules of its own: leave out order, count, hold, optional steps and gaps"
             )
