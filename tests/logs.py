@@ -13,7 +13,12 @@ from upswing.engines.duckdb import DuckDBEngine
 from upswing.events.log import EventLog
 from upswing.events.store import EventStore
 
-_TYPES = {str: ("VARCHAR", "text"), float: ("DOUBLE", "number"), int: ("BIGINT", "integer"), bool: ("BOOLEAN", "boolean")}
+_TYPES = {
+    str: ("VARCHAR", "text"),
+    float: ("DOUBLE", "number"),
+    int: ("BIGINT", "integer"),
+    bool: ("BOOLEAN", "boolean"),
+}
 
 
 def embedded_log(folder: Path, events: Iterable[Event], *, zone: str = "UTC", week_start: str = "monday") -> EventLog:

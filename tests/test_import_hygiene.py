@@ -5,7 +5,19 @@ import sys
 
 import pytest
 
-HEAVY = ["duckdb", "pandas", "numba", "scipy", "pyarrow", "fastapi", "matplotlib", "jinja2", "sqlglot", "pydantic", "rich"]
+HEAVY = [
+    "duckdb",
+    "pandas",
+    "numba",
+    "scipy",
+    "pyarrow",
+    "fastapi",
+    "matplotlib",
+    "jinja2",
+    "sqlglot",
+    "pydantic",
+    "rich",
+]
 
 
 def loaded(code: str) -> set[str]:

@@ -36,7 +36,9 @@ _HOMES = {
     "Workspace": "upswing.workspace",
     "Duration": "upswing.core.units",
     "Money": "upswing.core.units",
-    **dict.fromkeys(("DataError", "DefinitionError", "EngineError", "UpswingError", "UsageError"), "upswing.core.errors"),
+    **dict.fromkeys(
+        ("DataError", "DefinitionError", "EngineError", "UpswingError", "UsageError"), "upswing.core.errors"
+    ),
 }
 
 

@@ -76,7 +76,8 @@ VERBS: Final[tuple[Verb, ...]] = (
         text("How many users get from one step to the next, and where they are lost"),
         (
             Param("name", text("A funnel that is defined in the workspace"), positional=True),
-            Param("steps", text("A step: event, event[condition], 'a | b', or event? when it may be skipped"), option="step", many=True),
+            Param("steps", text("A step: event, event[condition], 'a | b', or event? when it may be skipped"),
+                  option="step", many=True),
             Param("within", text("Conversion window from the first step, e.g. 7d")),
             Param("order", text("Order of the steps"), "choice", choices=("ordered", "strict", "any")),
             Param("count", text("What is counted"), "choice", choices=("users", "sessions", "totals", "pairs")),

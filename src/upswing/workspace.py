@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from upswing.core.errors import Problems, UsageError
 from upswing.core.i18n import set_locale, text
@@ -24,18 +24,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from upswing.core.results import Result
+    from upswing.core.units import Period
     from upswing.diagnose.distribution import DistributionResult
     from upswing.diagnose.funnel import FunnelResult
     from upswing.diagnose.intervals import IntervalResult
     from upswing.diagnose.lifecycle import LifecycleResult
-    from upswing.diagnose.paths import PathsResult
-    from upswing.diagnose.retention import RetentionResult
+    from upswing.diagnose.paths_result import PathsResult
+    from upswing.diagnose.retention_result import RetentionResult
     from upswing.diagnose.review import GrowthReview
     from upswing.diagnose.stickiness import StickinessResult
-    from upswing.events.importer import ImportSummary
     from upswing.events.log import EventLog
     from upswing.events.segments import SegmentResolver
     from upswing.events.store import EventStore
+    from upswing.events.summary import ImportSummary
     from upswing.spec.funnel import FunnelDefinition
     from upswing.spec.segment import SegmentDefinition
     from upswing.spec.steps import EventMatch
@@ -308,7 +309,7 @@ class Workspace:
         self,
         *,
         event: str = "*",
-        period: str = "week",
+        period: Period = "week",
         start: Moment = None,
         stop: Moment = None,
         segment: str | None = None,
@@ -318,14 +319,19 @@ class Workspace:
 
         match = self._match(event, "event")
         return lifecycle(
-            self.log, match, period=period, start=start, stop=stop, users=self._users(segment, stop)  # type: ignore[arg-type]
+            self.log,
+            match,
+            period=period,
+            start=start,
+            stop=stop,
+            users=self._users(segment, stop),
         )
 
     def stickiness(
         self,
         *,
         event: str = "*",
-        period: str = "week",
+        period: Literal["week", "month"] = "week",
         start: Moment = None,
         stop: Moment = None,
         segment: str | None = None,
@@ -335,7 +341,12 @@ class Workspace:
 
         match = self._match(event, "event")
         return stickiness(
-            self.log, match, period=period, start=start, stop=stop, users=self._users(segment, stop)  # type: ignore[arg-type]
+            self.log,
+            match,
+            period=period,
+            start=start,
+            stop=stop,
+            users=self._users(segment, stop),
         )
 
     def paths(self, name: str | None = None, **question: Any) -> PathsResult:
@@ -531,9 +542,7 @@ class Workspace:
         as_of = None if stop is None else self.log.calendar.instant(stop)
         return self._resolver().users(definition, as_of=as_of)
 
-    def _comparison(
-        self, by: str | None, stop: Moment
-    ) -> tuple[str | None, tuple[str, NDArray[np.int64]] | None]:
+    def _comparison(self, by: str | None, stop: Moment) -> tuple[str | None, tuple[str, NDArray[np.int64]] | None]:
         """``segment:NAME`` as a segment to compare with everybody else; anything else is a property."""
         if by is None or not by.startswith("segment:"):
             return by, None
@@ -556,13 +565,17 @@ class Workspace:
                 self.log, definition, step, dropped=dropped, start=start, stop=stop, users=self._users(segment, stop)
             )
             shown = definition.steps[step - 1].shown
-            source = text("did not reach step {n} ({step})", n=step, step=shown) if dropped else text(
-                "reached step {n} ({step})", n=step, step=shown
+            source = (
+                text("did not reach step {n} ({step})", n=step, step=shown)
+                if dropped
+                else text("reached step {n} ({step})", n=step, step=shown)
             )
             return np.asarray(keys), source
         if segment is None:
             raise UsageError(
-                text("whose users? give a segment or a funnel"), code="UP603", hint=text("--segment NAME, or --step … --at N")
+                text("whose users? give a segment or a funnel"),
+                code="UP603",
+                hint=text("--segment NAME, or --step … --at N"),
             )
         users = self._users(segment, stop)
         assert users is not None
@@ -597,7 +610,10 @@ class Workspace:
         where = options.take("where")
         if isinstance(where, str):
             options.set("where", [ExpressionCondition(expr=where)])
-        return self._definition("funnel", FunnelDefinition, name, options, needed="--step EVENT --step EVENT")
+        definition: FunnelDefinition = self._definition(
+            "funnel", FunnelDefinition, name, options, needed="--step EVENT --step EVENT"
+        )
+        return definition
 
     def _definition(self, kind: str, model: Any, name: str | None, options: _Options, *, needed: str | None) -> Any:
         """The named definition with the given keys changed, or a new one from the keys alone."""

@@ -1,6 +1,7 @@
 """Small logs in every engine, and what sequences of them must be, worked out the slow way."""
 
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,7 +31,7 @@ def write_log(path: Path, events: list[Event], *, aliases: Iterable[tuple] = (),
     if keys:
         con.executemany("INSERT INTO users VALUES (?, ?)", [(k, u) for u, k in keys.items()])
     edges = [0, *sorted(cuts), len(events)]
-    for number, (lo, hi) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for number, (lo, hi) in enumerate(pairwise(edges)):
         con.execute("INSERT INTO imports VALUES (?, 'x', NULL, NULL, make_timestamp(?), 0, 0, 0, 0)", [number, COMMIT])
         run = sorted(events[lo:hi], key=lambda e: (keys[e.user], e.time, e.row))
         rows = [

@@ -56,7 +56,10 @@ def shop(tmp_path_factory):
         ({"all": [{"active_days": "*", "within": "30d", "at_most": 1}]}, {"bob", "cat", "dan"}),
         ({"all": [{"users": ["ann", "nobody"]}]}, {"ann"}),
         ({"all": [{"rfm": "pay", "amount": "amount", "monetary": [3]}]}, {"cat"}),
-        ({"all": [{"any": [{"users": ["bob"]}, {"all": [{"did": "pay"}, {"prop": "city", "value": "SH"}]}]}]}, {"bob", "cat"}),
+        (
+            {"all": [{"any": [{"users": ["bob"]}, {"all": [{"did": "pay"}, {"prop": "city", "value": "SH"}]}]}]},
+            {"bob", "cat"},
+        ),
     ],
 )
 def test_by_hand(shop, body, expected):

@@ -53,7 +53,7 @@ def expected(events, name):
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(long_logs(), st.sampled_from(ZONES), st.sampled_from(["day", "week", "month"]))
 def test_every_period_agrees_with_counting_by_hand(drawn, zone, period):
-    events = [e._replace(props={**{"p": None, "n": None}, **e.props}) for e in drawn[0]]
+    events = [e._replace(props={"p": None, "n": None, **e.props}) for e in drawn[0]]
     if not any(e.name == "A" for e in events) or not any(isinstance(e.props["n"], int | float) for e in events):
         return
     if not any(e.props["p"] for e in events):
@@ -109,7 +109,13 @@ def test_conversion_and_retention_agree_with_following_by_hand(drawn, pair, afte
 def test_users_values_add_up_to_the_period(tmp_path):
     rng = np.random.default_rng(5)
     events = [
-        Event(f"u{rng.integers(30)}", BASE + int(rng.integers(20 * DAY)), i, "AB"[int(rng.integers(2))], {"n": float(i % 7)})
+        Event(
+            f"u{rng.integers(30)}",
+            BASE + int(rng.integers(20 * DAY)),
+            i,
+            "AB"[int(rng.integers(2))],
+            {"n": float(i % 7)},
+        )
         for i in range(500)
     ]
     log = embedded_log(tmp_path, events)

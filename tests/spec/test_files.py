@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from upswing.core.errors import DefinitionError, Problems, UsageError
-from upswing.spec.definitions import Definitions, json_schema, load_project
+from upswing.spec.definitions import Definitions, load_project
 from upswing.spec.files import read_documents, write_yaml
 from upswing.spec.plan import apply, plan
 from upswing.spec.references import check_references

@@ -13,6 +13,7 @@ ALLOWED = {
     # Statements about tables need names in places where no dialect takes a parameter; each name is quoted by sqlglot.
     "engines/clickhouse.py",
     "events/statements.py",
+    "events/identity.py",  # one constant condition shared by two statements; values are parameters
 }
 
 

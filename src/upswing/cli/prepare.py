@@ -72,10 +72,14 @@ def import_(workspace_dir: Path | None, files: tuple[str, ...], as_json: bool, *
         say(text("see the rows set aside: upswing quarantine"))
 
 
-@click.command(help=str(text("Say that two ids are one user: ALIAS is CANONICAL, from a moment on; or from a CSV file.")))
+@click.command(
+    help=str(text("Say that two ids are one user: ALIAS is CANONICAL, from a moment on; or from a CSV file."))
+)
 @click.argument("ids", nargs=-1)
 @click.option("--from", "valid_from", help=str(text("From this moment on (always, if absent)")))
-@click.option("--file", type=click.Path(path_type=Path), help=str(text("CSV with columns alias, canonical, valid_from")))
+@click.option(
+    "--file", type=click.Path(path_type=Path), help=str(text("CSV with columns alias, canonical, valid_from"))
+)
 @click.option("--remove", is_flag=True, help=str(text("Take it back")))
 @workspace_option
 @language_option
@@ -97,7 +101,9 @@ def compact(workspace_dir: Path | None) -> None:
 
 
 @click.command(help=str(text("Report every problem in the definitions: file, line, column, code, nearest choice.")))
-@click.option("--data", is_flag=True, help=str(text("Also compare with the log: events and properties that are not there")))
+@click.option(
+    "--data", is_flag=True, help=str(text("Also compare with the log: events and properties that are not there"))
+)
 @click.option("--json", "as_json", is_flag=True, help=str(text("One JSON object on stdout")))
 @click.option("--strict", is_flag=True, help=str(text("Warnings count as failure too")))
 @workspace_option
@@ -173,8 +179,12 @@ def schema(workspace_dir: Path | None) -> None:
 
 @click.command(help=str(text("Where is growth lost? One self-contained page from the whole log.")))
 @click.option("--out", type=click.Path(path_type=Path), default=Path("report.html"), help=str(text("File to write")))
-@click.option("--milestone", "milestones", multiple=True, help=str(text("Event of the main path, in order (proposed if absent)")))
-@click.option("--segment-by", "dimensions", multiple=True, help=str(text("Property to compare groups by (chosen if absent)")))
+@click.option(
+    "--milestone", "milestones", multiple=True, help=str(text("Event of the main path, in order (proposed if absent)"))
+)
+@click.option(
+    "--segment-by", "dimensions", multiple=True, help=str(text("Property to compare groups by (chosen if absent)"))
+)
 @click.option("--from", "start", help=str(text("First moment of the range")))
 @click.option("--to", "stop", help=str(text("End of the range (exclusive)")))
 @click.option("--within", default=None, help=str(text("Conversion window of the funnel, e.g. 7d")))
@@ -185,7 +195,9 @@ def report(workspace_dir: Path | None, out: Path, as_json: bool, **question: Any
     """Write the report page."""
     from upswing.report.review import review_page
 
-    given = {k: (list(v) if isinstance(v, tuple) else v) for k, v in question.items() if v not in (None, ())}
+    given: dict[str, Any] = {
+        k: (list(v) if isinstance(v, tuple) else v) for k, v in question.items() if v not in (None, ())
+    }
     with open_workspace(workspace_dir) as workspace:
         if language_argument() is None:
             workspace.use_locale()
@@ -202,7 +214,9 @@ def report(workspace_dir: Path | None, out: Path, as_json: bool, **question: Any
 
 @click.command(help=str(text("Simulate a product whose truths are known, import it, and analyse it.")))
 @click.option("--seed", type=int, default=7, show_default=True, help=str(text("Same seed, same events")))
-@click.option("--users", type=click.IntRange(min=100), default=200_000, show_default=True, help=str(text("Number of users")))
+@click.option(
+    "--users", type=click.IntRange(min=100), default=200_000, show_default=True, help=str(text("Number of users"))
+)
 @click.option("--dir", "folder", type=click.Path(path_type=Path), default=Path("demo"), show_default=True,
               help=str(text("Folder of the demo's workspace")))  # fmt: skip
 @language_option

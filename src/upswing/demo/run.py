@@ -83,7 +83,12 @@ def run_demo(*, seed: int, users: int, folder: Path, say: Callable[[str], object
     begun = time.perf_counter()
     _clear(folder)
     workspace = Workspace.create(
-        folder, project="demo", timezone="Asia/Shanghai", currency="CNY", locale=current_locale(), milestones=list(MILESTONES)
+        folder,
+        project="demo",
+        timezone="Asia/Shanghai",
+        currency="CNY",
+        locale=current_locale(),
+        milestones=list(MILESTONES),
     )
     (folder / MARK).write_text(json.dumps({"seed": seed, "users": users}))
     for name, body in DEFINITIONS.items():

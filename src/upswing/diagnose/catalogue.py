@@ -134,7 +134,9 @@ def describe_events(store: EventStore, calendar: Calendar, event: str | None = N
         carried = tuple(p for p in found.properties if p.name in entry.properties)
         found = Catalogue((entry,), carried)
     findings = tuple(f for f in check_quality(store, calendar) if event is None or f.event == event)
-    return EventsResult(how=_how(store, calendar, found, begun), catalogue=found, findings=findings, calendar=calendar, event=event)
+    return EventsResult(
+        how=_how(store, calendar, found, begun), catalogue=found, findings=findings, calendar=calendar, event=event
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +199,6 @@ def describe_quarantine(
 
 
 def _how(store: EventStore, calendar: Calendar, found: Catalogue, begun: float) -> HowComputed:
-
 
     first = min((e.first_time for e in found.events), default=0)
     last = max((e.last_time for e in found.events), default=DAY)

@@ -108,7 +108,9 @@ class SegmentsResult(Result):
             Column("share", text("Share of all"), "ratio"),
         )
         rows = [(d.shown, n, n / self.everyone if self.everyone else None) for d, n in self.sizes]
-        note = "" if rows else text("no segment is defined yet: write segments/NAME.yml, or save users of a funnel step")
+        note = (
+            "" if rows else text("no segment is defined yet: write segments/NAME.yml, or save users of a funnel step")
+        )
         return [Table("segments", text("Segments"), columns, rows, note)]
 
     def charts(self) -> list[Chart]:

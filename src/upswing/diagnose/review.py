@@ -19,7 +19,8 @@ from upswing.core.units import DAY, Duration
 from upswing.diagnose.funnel import FunnelResult, funnel
 from upswing.diagnose.lifecycle import LifecycleResult, lifecycle
 from upswing.diagnose.milestones import Milestones, propose_milestones
-from upswing.diagnose.retention import RetentionResult, retention
+from upswing.diagnose.retention import retention
+from upswing.diagnose.retention_result import RetentionResult
 from upswing.diagnose.weak_points import Division, WeakPoint, closed_steps, find_weak_points, weak_points_table
 from upswing.engines.base import Query
 from upswing.events.log import EventLog
@@ -68,7 +69,9 @@ class GrowthReview(Result):
         """The largest weak point, or that there is none beyond noise."""
         if self.weak_points:
             return self.weak_points[0].sentence()
-        return text("No group or week passes a step less often than the best comparable one, beyond what chance explains")
+        return text(
+            "No group or week passes a step less often than the best comparable one, beyond what chance explains"
+        )
 
     def sentences(self) -> list[Text | str]:
         """What a growth manager would say, in order of weight."""
@@ -140,7 +143,9 @@ class GrowthReview(Result):
             Column("precedence", text("In this order"), "ratio", text("Among users with both, those whose step before came first")),
         )  # fmt: skip
         rows = list(zip(m.events, m.reach, (None, *m.precedence), strict=True))
-        title = text("The declared path") if m.declared else text("The proposed path: a proposal, to be judged by a person")
+        title = (
+            text("The declared path") if m.declared else text("The proposed path: a proposal, to be judged by a person")
+        )
         return Table("milestones", title, columns, rows)
 
 
@@ -201,7 +206,9 @@ def review(
     returning = _try(lambda: _retention(log, path, lo, hi, start, stop), "retention", missing)
     tell(text("lifecycle"))
     cycle = _try(
-        lambda: lifecycle(log, EventMatch(event="*"), period="week" if hi - lo > 28 * DAY else "day", start=start, stop=stop),
+        lambda: lifecycle(
+            log, EventMatch(event="*"), period="week" if hi - lo > 28 * DAY else "day", start=start, stop=stop
+        ),
         "lifecycle",
         missing,
     )
@@ -266,7 +273,11 @@ def _divide(
     single = []
     for dimension in dimensions:
         tell(text("groups of {property}", property=dimension))
-        single.append(_by_property(funnel(log, definition, start=start, stop=stop, by=dimension, limit=_MOST_VALUES), dimension, users))
+        single.append(
+            _by_property(
+                funnel(log, definition, start=start, stop=stop, by=dimension, limit=_MOST_VALUES), dimension, users
+            )
+        )
     pairs = [_pair(a, b) for i, a in enumerate(single[:_PAIRED]) for b in single[i + 1 : _PAIRED]]
     return users, depth, [*single, *pairs, _weeks(log, whole.chains.entry[order][mature])]
 
@@ -302,13 +313,15 @@ def _retention(
     log: EventLog, path: Milestones, lo: int, hi: int, start: str | None, stop: str | None
 ) -> RetentionResult:
     weekly = hi - lo > 28 * DAY
-    definition = RetentionDefinition(
-        name="review",
-        start=EventMatch(event=path.events[0]),
-        returning=EventMatch(event="*"),
-        period="week" if weekly else "day",
-        periods=max(1, min(8 if weekly else 14, (hi - lo) // ((7 if weekly else 1) * DAY))),
-        entry="first-ever",
+    definition = RetentionDefinition.model_validate(
+        {
+            "name": "review",
+            "start": EventMatch(event=path.events[0]),
+            "return": EventMatch(event="*"),
+            "period": "week" if weekly else "day",
+            "periods": max(1, min(8 if weekly else 14, (hi - lo) // ((7 if weekly else 1) * DAY))),
+            "entry": "first-ever",
+        }
     )
     return retention(log, definition, start=start, stop=stop)
 
@@ -319,4 +332,3 @@ def _try(compute: Callable[[], Part], name: str, missing: list[Caveat]) -> Part 
     except UpswingError as error:
         missing.append(Caveat(name, text("{part} could not be computed: {reason}", part=name, reason=error.message)))
         return None
-

@@ -146,7 +146,9 @@ def find_weak_points(
     aside = [np.zeros(len(depth), dtype=bool) for _ in steps]
     found: list[WeakPoint] = []
     while len(found) < MOST:
-        candidates = [c for d in divisions for s in range(1, len(steps)) for c in _candidates(d, depth, steps, s, aside[s], weeks)]
+        candidates = [
+            c for d in divisions for s in range(1, len(steps)) for c in _candidates(d, depth, steps, s, aside[s], weeks)
+        ]
         if not candidates:
             break
         corrected = np.atleast_1d(adjust(np.array([c.point.p_value for c in candidates]), method="benjamini_yekutieli"))
@@ -169,12 +171,13 @@ def closed_steps(
     """Steps that are not open to a group: (dimension, group, step) where many came to the step before and nobody passed."""
     found = []
     for division in divisions:
+        if "×" in division.dimension or division.is_cohort:
+            continue
         for step in range(1, len(steps)):
             came, passed = _counts(division, depth, step, np.ones(len(depth), dtype=bool))
             share = passed.sum() / max(1, came.sum())
-            for index in np.flatnonzero((came >= MIN_USERS) & (passed == 0) & (share > 0.05)):
-                if "×" not in division.dimension and not division.is_cohort:
-                    found.append((division.dimension, division.groups[index], steps[step]))
+            nobody = np.flatnonzero((came >= MIN_USERS) & (passed == 0) & (share > 0.05))
+            found += [(division.dimension, division.groups[i], steps[step]) for i in nobody]
     return found
 
 
@@ -220,7 +223,12 @@ def _counts(
 
 
 def _candidates(
-    division: Division, depth: NDArray[np.int64], steps: Sequence[str], step: int, aside: NDArray[np.bool_], weeks: float
+    division: Division,
+    depth: NDArray[np.int64],
+    steps: Sequence[str],
+    step: int,
+    aside: NDArray[np.bool_],
+    weeks: float,
 ) -> Iterator[_Candidate]:
     came, passed = _counts(division, depth, step, ~aside)
     if division.is_cohort:

@@ -104,8 +104,8 @@ class SequenceRequest:
 class Query:
     """A statement in Upswing's one dialect (DuckDB's) as a tree; engines render it into their own.
 
-    The relation ``events`` has the columns user_key (64-bit), user_id (text), time (UTC timestamp, µs), event (text) and the
-    properties' columns. ``users`` has user_key, user_id.
+    The relation ``events`` has the columns user_key (64-bit), user_id (text), time (UTC timestamp, µs), event (text)
+    and the properties' columns. ``users`` has user_key, user_id.
     """
 
     tree: exp.Expression

@@ -78,7 +78,7 @@ class ClickHouseEngine:
 
     @classmethod
     def open(cls, url: str) -> ClickHouseEngine:
-        """Open by URL: ``clickhouse[s]://user:password@host:port/database?table=events``, ``chdb://``, ``chdb:///folder``.
+        """Open ``clickhouse[s]://user:password@host:port/database?table=events``, ``chdb://`` or ``chdb:///folder``.
 
         Raises:
             EngineError: UP702 not reachable; UP701 this process has chdb open on another folder; UP706 not installed.
@@ -246,7 +246,7 @@ class InProcess:
 
     def __init__(self, folder: str | None) -> None:
         try:
-            from chdb.session import Session
+            from chdb import session
         except ImportError:
             raise _not_installed("chdb") from None
         if InProcess._session is not None and InProcess._folder != folder:
@@ -256,7 +256,8 @@ class InProcess:
                 hint=text("close that log first"),
             )
         if InProcess._session is None:
-            InProcess._session, InProcess._folder = (Session(folder) if folder else Session()), folder
+            made: Any = session.Session
+            InProcess._session, InProcess._folder = (made(folder) if folder else made()), folder  # type: ignore[no-untyped-call]
         InProcess._open += 1
         self._database = "upswing" if folder else f"upswing_{uuid.uuid4().hex}"
         self._kept = folder is not None
@@ -372,11 +373,11 @@ class _translated_errors:  # noqa: N801 - used as a function
 
 
 def _marks(request: SequenceRequest, kind: str) -> exp.Expression:
-    total: exp.Expression = exp.cast(q("0"), kind, dialect="duckdb")
+    total = q("0")
     for bit, mark in enumerate(request.marks):
         parts = [] if mark.events is None else [q("event IN $names", names=list(mark.events))]
         parts += [] if mark.where is None else [exp.paren(mark.where.copy())]
-        one = exp.cast(q(str(1 << bit)), kind, dialect="duckdb")
+        one: exp.Expression = exp.cast(q(str(1 << bit)), kind, dialect="duckdb")
         if parts:
             one = q("CASE WHEN $c THEN $one ELSE 0 END", c=exp.and_(*parts), one=one)
         total = exp.Add(this=total, expression=one)

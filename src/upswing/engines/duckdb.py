@@ -370,7 +370,9 @@ def connect(scratch: Path, *, memory_limit: str | None = None, threads: int | No
         config["memory_limit"] = memory_limit
     if threads is not None:
         config["threads"] = threads
-    return duckdb.connect(":memory:", config=config)
+    connection = duckdb.connect(":memory:", config=config)
+    connection.execute("SET GLOBAL error_on_division_by_zero = FALSE")  # x // 0 and x % 0 are null, as everywhere else
+    return connection
 
 
 def _column(column: pa.ChunkedArray) -> NDArray[Any]:

@@ -112,10 +112,8 @@ class ExternalSource:
         Raises:
             DataError: UP314, naming them.
         """
-        tree = q(
-            "SELECT min(user_id), max(user_id) FROM $s AS e GROUP BY user_key HAVING min(user_id) <> max(user_id) LIMIT 1",
-            s=self._sub(),
-        )
+        shared = "SELECT min(user_id), max(user_id) FROM $s AS e GROUP BY user_key"
+        tree = q(shared + " HAVING min(user_id) <> max(user_id) LIMIT 1", s=self._sub())
         pair = self._connection.execute(tree.sql("duckdb")).fetchone()
         if pair is not None:
             message = text("users '{one}' and '{other}' cannot be told apart by key", one=pair[0], other=pair[1])

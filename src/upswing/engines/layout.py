@@ -1,7 +1,7 @@
 """The tables of the embedded log: one DuckDB file, written by `upswing.events`, read by `upswing.engines.duckdb`.
 
-``events`` is clustered: rows are inserted ordered by (user_key, time, ingest order), one run per import; compaction makes
-one run of all. Inside equal (user_key, time) the physical row order is the ingest order.
+``events`` is clustered: rows are inserted ordered by (user_key, time, ingest order), one run per import; compaction
+makes one run of all. Inside equal (user_key, time) the physical row order is the ingest order.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ TABLES: Final = {
         import_id INTEGER NOT NULL, source VARCHAR NOT NULL, line BIGINT, reason VARCHAR NOT NULL,
         message VARCHAR NOT NULL, raw VARCHAR
     """,
-    # keys: format (of this layout), data_version (+1 per change of events), identity_version (+1 per change of aliases),
-    # runs (number of clustered runs in events; 1 after compaction)
+    # keys: format (of this layout), data_version (+1 per change of events), identity_version (+1 per change of
+    # aliases), runs (number of clustered runs in events; 1 after compaction)
     "log_meta": "key VARCHAR PRIMARY KEY, value VARCHAR NOT NULL",
 }
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlglot import exp
 
-from upswing.core.errors import DataError, UsageError, did_you_mean
+from upswing.core.errors import DataError, UsageError
 from upswing.core.i18n import text
 from upswing.core.units import DAY
 from upswing.engines.base import Mark, Number, Query, SequenceRequest
@@ -121,7 +121,8 @@ class SegmentResolver:
         names = [condition.did] if isinstance(condition.did, str) else list(condition.did)
         self.log.require_known([n for n in names if n != "*"])
         low = condition.at_least if condition.at_least is not None else (1 if condition.at_most is None else 0)
-        counted = self._marked(names, when, condition.within and condition.within.microseconds, conjunction(condition.where))
+        within = None if condition.within is None else condition.within.microseconds
+        counted = self._marked(names, when, within, conjunction(condition.where))
         counts = _per_user(counted, lambda batch: np.ones(batch.n_events))
         return self._between(counts, low, condition.at_most, when)
 
@@ -209,23 +210,26 @@ def rfm_scores(log: EventLog, condition: Rfm, when: int) -> RfmScores:
     columns = () if condition.amount is None else (Number(log.column(condition.amount)),)
     start = None if condition.within is None else when - condition.within.microseconds
     request = SequenceRequest(marks=(Mark(events=(condition.rfm,)),), columns=columns, start=start, stop=when)
-    users, last, count, amount = [], [], [], []
+    users: list[Keys] = []
+    last: list[NDArray[np.float64]] = []
+    count: list[NDArray[np.float64]] = []
+    amount: list[NDArray[np.float64]] = []
     for batch in log.engine.sequences(request):
         hit = batch.marks != 0
         owner = np.repeat(np.arange(batch.n_users), np.diff(batch.offsets))[hit]
         present, index = np.unique(owner, return_inverse=True)
         users.append(batch.users[present])
-        last.append(np.maximum.reduceat(batch.times[hit], np.flatnonzero(np.diff(index, prepend=-1))) if len(index) else [])
-        count.append(np.bincount(index, minlength=len(present)))
+        if len(index):
+            last.append(np.maximum.reduceat(batch.times[hit], np.flatnonzero(np.diff(index, prepend=-1))).astype(float))
+        count.append(np.bincount(index, minlength=len(present)).astype(float))
         if columns:
-            amount.append(np.bincount(index, weights=np.nan_to_num(batch.columns[0][hit]), minlength=len(present)))
+            amounts = np.nan_to_num(batch.columns[0][hit])
+            amount.append(np.bincount(index, weights=amounts, minlength=len(present)).astype(float))
     keys = np.concatenate([np.zeros(0, np.int64), *users])
     order = np.argsort(keys)
     joined = [np.concatenate([np.zeros(0), *part])[order] for part in (last, count)]
     sums = np.concatenate([np.zeros(0), *amount])[order] if columns else None
-    return RfmScores(
-        keys[order], quintiles(joined[0]), quintiles(joined[1]), None if sums is None else quintiles(sums)
-    )
+    return RfmScores(keys[order], quintiles(joined[0]), quintiles(joined[1]), None if sums is None else quintiles(sums))
 
 
 def quintiles(values: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -15,7 +15,7 @@ from upswing.engines.base import Query
 from upswing.events.log import EventLog
 from upswing.spec.metric import Measure, MetricDefinition
 from upswing.spec.predicates import conjunction
-from upswing.sql.template import q
+from upswing.sql.template import expression, q
 
 
 @dataclass(slots=True)
@@ -27,7 +27,7 @@ class Needs:
 
     log: EventLog
     columns: dict[str, str] = field(default_factory=dict)
-    trees: list[exp.Expression] = field(default_factory=list)
+    trees: list[exp.Expr] = field(default_factory=list)
 
     def add(self, measure: Measure, where: exp.Expression | None, *, quantile: float | None = None) -> str:
         """Ask for one aggregate over the events of `measure`."""
@@ -48,7 +48,7 @@ class Needs:
         conditions = [self._events(measure), self.log.bind(measure.condition()), where]
         kept = [c.copy() for c in conditions if c is not None]
         if measure.agg == "users":
-            inner: exp.Expression = exp.Count(this=exp.Distinct(expressions=[exp.column("user_key")]))
+            inner: exp.Expr = exp.Count(this=exp.Distinct(expressions=[exp.column("user_key")]))
         elif measure.of is None:
             inner = exp.Count(this=exp.Star())
         else:
@@ -58,7 +58,7 @@ class Needs:
             else:
                 kinds = {"sum": exp.Sum, "mean": exp.Avg, "min": exp.Min, "max": exp.Max}
                 inner = kinds[measure.agg](this=column)
-        return exp.Filter(this=inner, expression=exp.Where(this=exp.and_(*kept))) if kept else inner
+        return exp.Filter(this=inner, expression=exp.Where(this=exp.and_(*kept))) if kept else expression(inner)
 
     def _events(self, measure: Measure) -> exp.Expression | None:
         if measure.events is None:
@@ -96,16 +96,14 @@ def period_query(
     needs: Needs, edges: NDArray[np.int64], *, by: exp.Expression | None = None, users: NDArray[np.int64] | None = None
 ) -> Query:
     """One row per period (index) and value of `by`, with every aggregate asked for."""
-    selected = [exp.alias_(period_index_sql(edges), "period")]
+    selected: list[exp.Expr] = [exp.alias_(period_index_sql(edges), "period")]
     if by is not None:
         selected.append(exp.alias_(by.copy(), "grp"))
     tree = _scan(needs, selected, int(edges[0]), int(edges[-1]), users)
     return Query(tree)
 
 
-def user_query(
-    needs: Needs, start: int, stop: int, *, users: NDArray[np.int64] | None = None
-) -> Query:
+def user_query(needs: Needs, start: int, stop: int, *, users: NDArray[np.int64] | None = None) -> Query:
     """One row per user active in [start, stop), with every aggregate asked for: the other shape of a metric."""
     return Query(_scan(needs, [exp.column("user_key")], start, stop, users))
 
@@ -136,7 +134,7 @@ def period_index_sql(edges: NDArray[np.int64]) -> exp.Expression:
 
 
 def _scan(
-    needs: Needs, keys: Sequence[exp.Expression], start: int, stop: int, users: NDArray[np.int64] | None
+    needs: Needs, keys: Sequence[exp.Expr], start: int, stop: int, users: NDArray[np.int64] | None
 ) -> exp.Expression:
     tree = exp.select(*keys, *(t.copy() for t in needs.trees)).from_("events")
     tree = tree.where(q("epoch_us(time) >= $start AND epoch_us(time) < $stop", start=start, stop=stop))

@@ -352,7 +352,9 @@ def _caveats(points: Sequence[MetricPoint]) -> tuple[Caveat, ...]:
     found = []
     unfinished = sorted({p.period for p in points if not p.complete})
     if unfinished:
-        message = text("not complete yet: {periods}", periods=", ".join(unfinished[:5]) + ("…" if len(unfinished) > 5 else ""))
+        message = text(
+            "not complete yet: {periods}", periods=", ".join(unfinished[:5]) + ("…" if len(unfinished) > 5 else "")
+        )
         found.append(Caveat("incomplete", message))
     small = {p.metric for p in points if p.denominator is not None and 0 < p.denominator < _SMALL}
     if small:
@@ -370,6 +372,3 @@ def _point(p: MetricPoint) -> dict[str, object]:
         "denominator": p.denominator,
         "complete": p.complete,
     }
-
-
-

@@ -69,7 +69,9 @@ def _with_band(chart: Chart, table: Table) -> Markup:
             run = []
     body = _axes(frame, labels, unit) + Markup("").join(parts) + _lines(series, frame)
     note = Markup('<p class="note">{}</p>').format(text("band: 95 % interval"))
-    return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>{}').format(WIDTH, HEIGHT, chart.title, body, note)
+    return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>{}').format(
+        WIDTH, HEIGHT, chart.title, body, note
+    )
 
 
 class _Frame:
@@ -144,18 +146,16 @@ def _axes(frame: _Frame, labels: Sequence[str], unit: Unit) -> Markup:
         value = frame.low + (frame.high - frame.low) * part / 4
         y = frame.y(value)
         parts.append(
-            Markup('<line class="axis" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"></line>').format(LEFT, WIDTH - RIGHT, y, y)
+            Markup('<line class="axis" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"></line>').format(
+                LEFT, WIDTH - RIGHT, y, y
+            )
         )
         parts.append(
             Markup('<text x="{}" y="{:.1f}" text-anchor="end">{}</text>').format(LEFT - 6, y + 4, _tick(value, unit))
         )
     step = max(1, math.ceil(len(labels) / 9))
-    for index in range(0, len(labels), step):
-        parts.append(
-            Markup('<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(
-                frame.x(index), HEIGHT - 8, labels[index][:18]
-            )
-        )
+    tick = Markup('<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>')
+    parts += [tick.format(frame.x(i), HEIGHT - 8, labels[i][:18]) for i in range(0, len(labels), step)]
     return Markup("").join(parts)
 
 
@@ -180,7 +180,11 @@ def _lines(series: Sequence[tuple[str, list[float | None]]], frame: _Frame) -> M
                     )
                 )
             else:
-                parts.append(Markup('<polyline class="line s{}" style="fill:none" points="{}"></polyline>').format(number, points))
+                parts.append(
+                    Markup('<polyline class="line s{}" style="fill:none" points="{}"></polyline>').format(
+                        number, points
+                    )
+                )
     return Markup("").join(parts)
 
 
@@ -244,8 +248,11 @@ def _flow(chart: Chart, table: Table) -> Markup:
 
 
 def _key(names: Sequence[str]) -> Markup:
-    swatch = '<span class="key"><svg width="12" height="12" aria-hidden="true"><rect class="s{}" width="12" height="12"></rect></svg>{}</span>'
-    return Markup("<p>") + Markup("").join(Markup(swatch).format(i, n) for i, n in enumerate(names)) + Markup("</p>")
+    swatch = Markup(
+        '<span class="key"><svg width="12" height="12" aria-hidden="true">'
+        '<rect class="s{}" width="12" height="12"></rect></svg>{}</span>'
+    )
+    return Markup("<p>") + Markup("").join(swatch.format(i, n) for i, n in enumerate(names)) + Markup("</p>")
 
 
 def _number(value: Cell) -> float | None:

@@ -50,9 +50,7 @@ class _Block:
     sql: tuple[str, ...]
 
 
-def page(
-    results: Sequence[Result], *, title: object = None, subtitle: object = "", lead: Markup | str = ""
-) -> str:
+def page(results: Sequence[Result], *, title: object = None, subtitle: object = "", lead: Markup | str = "") -> str:
     """A page that needs nothing else: style inside, pictures as SVG, no script.
 
     Args:
@@ -62,15 +60,19 @@ def page(
         lead: HTML put before the sections (already safe).
     """
     heading = str(title if title is not None else (results[0].title() if results else text("Report")))
-    return _environment().get_template("page.html").render(
-        lang=current_locale(),
-        title=heading,
-        subtitle=str(subtitle),
-        lead=Markup(lead),  # noqa: S704 - made by this package from escaped parts
-        blocks=[_block(result, f"s{i}") for i, result in enumerate(results)],
-        style=Markup((_HERE / "style.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
-        words={"how": str(text("How computed"))},
-        footer=str(text("Made by Upswing. This file is complete in itself and asks the network for nothing.")),
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            lang=current_locale(),
+            title=heading,
+            subtitle=str(subtitle),
+            lead=Markup(lead),  # noqa: S704 - made by this package from escaped parts
+            blocks=[_block(result, f"s{i}") for i, result in enumerate(results)],
+            style=Markup((_HERE / "style.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
+            words={"how": str(text("How computed"))},
+            footer=str(text("Made by Upswing. This file is complete in itself and asks the network for nothing.")),
+        )
     )
 
 
@@ -98,7 +100,10 @@ def _block(result: Result, anchor: str) -> _Block:
     ]
     shown = [
         _ShownTable(
-            str(t.title), table_html(t, drawn_in_table.get(t.name)), str(t.note), folded=i > 0 and name not in drawn_in_table
+            str(t.title),
+            table_html(t, drawn_in_table.get(t.name)),
+            str(t.note),
+            folded=i > 0 and name not in drawn_in_table,
         )
         for i, (name, t) in enumerate(tables.items())
     ]

@@ -28,13 +28,16 @@ def review_page(review: GrowthReview) -> str:
 def _lead(review: GrowthReview) -> Markup:
     calm = "" if review.weak_points else " calm"
     parts = [Markup('<div class="callout{}"><p class="verdict">{}</p></div>').format(calm, review.verdict())]
-    parts.append(Markup("<ul>{}</ul>").format(Markup("").join(Markup("<li>{}</li>").format(s) for s in review.sentences())))
-    for caveat in review.left_out:
-        parts.append(Markup('<p class="note">{}</p>').format(caveat.message))
+    parts.append(
+        Markup("<ul>{}</ul>").format(Markup("").join(Markup("<li>{}</li>").format(s) for s in review.sentences()))
+    )
+    parts += [Markup('<p class="note">{}</p>').format(caveat.message) for caveat in review.left_out]
     weak, path = review.tables()
     shown = table_html(weak) if weak.rows else Markup("<p>{}</p>").format(review.verdict())
     parts.append(
-        Markup('<section><h2>{}</h2><p class="note">{}</p><div class="scroll">{}</div><p class="note">{}</p></section>').format(
+        Markup(
+            '<section><h2>{}</h2><p class="note">{}</p><div class="scroll">{}</div><p class="note">{}</p></section>'
+        ).format(
             weak.title,
             text(
                 "Compared by: {names}, and week of entry",
@@ -44,7 +47,9 @@ def _lead(review: GrowthReview) -> Markup:
             weak.note,
         )
     )
-    parts.append(Markup('<section><h2>{}</h2><div class="scroll">{}</div></section>').format(path.title, table_html(path)))
+    parts.append(
+        Markup('<section><h2>{}</h2><div class="scroll">{}</div></section>').format(path.title, table_html(path))
+    )
     method = review.how.method
     parts.append(Markup("<details><summary>{}</summary><p>{}</p></details>").format(text("How computed"), method))
     return Markup("").join(parts)

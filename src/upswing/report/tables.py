@@ -25,7 +25,9 @@ def table_html(table: Table, chart: Chart | None = None) -> Markup:
     keys = [c.key for c in table.columns]
     bar = keys.index(chart.y[0]) if chart is not None and chart.y[0] in keys else None
     longest = _longest(table, bar)
-    head = Markup("").join(_head(c) + (Markup("<th></th>") if i == bar else Markup("")) for i, c in enumerate(table.columns))
+    head = Markup("").join(
+        _head(c) + (Markup("<th></th>") if i == bar else Markup("")) for i, c in enumerate(table.columns)
+    )
     body = []
     for row in table.rows[:_LIMIT]:
         cells = []
@@ -76,7 +78,9 @@ def _heat(value: Cell, column: Column, unfinished: bool) -> Markup:
         return Markup('<td class="cell"></td>')
     share = min(1.0, max(0.0, float(value))) if isinstance(value, int | float) else 0.0
     name = "cell" + (" strong" if share > 0.55 and not unfinished else "") + (" open" if unfinished else "")
-    return Markup('<td class="{}"><span style="--p:{:.3f}">{}</span></td>').format(name, share, show(value, column.unit))
+    return Markup('<td class="{}"><span style="--p:{:.3f}">{}</span></td>').format(
+        name, share, show(value, column.unit)
+    )
 
 
 def _bar(value: Cell, longest: float) -> Markup:

@@ -34,7 +34,9 @@ def print_result(result: Result, *, console: Console | None = None) -> None:
 
 
 def _table(table: Table) -> RichTable:
-    shown = RichTable(title=str(table.title) or None, title_justify="left", box=None, pad_edge=False, header_style="dim")
+    shown = RichTable(
+        title=str(table.title) or None, title_justify="left", box=None, pad_edge=False, header_style="dim"
+    )
     for column in table.columns:
         right = column.unit not in ("text", "time", "date")
         shown.add_column(str(column.label), justify="right" if right else "left", overflow="fold")

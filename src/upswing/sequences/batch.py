@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -60,7 +61,7 @@ class Sequences:
             return
         bounds = np.searchsorted(self.offsets, np.linspace(0, self.offsets[-1], parts + 1)[1:-1])
         edges = np.unique(np.concatenate(([0], bounds, [self.n_users])))
-        for lo, hi in zip(edges[:-1], edges[1:], strict=True):
+        for lo, hi in pairwise(edges):
             yield self.slice_users(int(lo), int(hi))
 
     def with_units(self, unit_of_event: NDArray[np.int64]) -> Sequences:

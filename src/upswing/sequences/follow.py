@@ -59,7 +59,7 @@ def follow(batch: Sequences, edges: NDArray[np.int64], after: int, until: int, h
     return Followed(users, period, followed, mature)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def _follow(users, offsets, times, marks, edges, after, until, horizon):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
     n_periods = len(edges) - 1
     out_user, out_period = [np.int64(0) for _ in range(0)], [np.int64(0) for _ in range(0)]
@@ -90,7 +90,7 @@ def _follow(users, offsets, times, marks, edges, after, until, horizon):  # type
                     found = True
                     break
             out_user.append(users[u])
-            out_period.append(period)
+            out_period.append(np.int64(period))
             out_followed.append(found)
             out_mature.append(t + until <= horizon)
     n = len(out_user)

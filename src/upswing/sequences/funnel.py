@@ -289,7 +289,7 @@ def _gather(
         elapsed[reached, step] = np.maximum(since, 0)  # profiles may take steps a moment out of order
     group = np.full(len(unit), NO_GROUP, np.int32)
     if rules.group is not None:
-        at = _attributed(rules.attribution, rows)
+        at = _attributed(rules.attribution, rows, depth)
         codes = here.columns[rules.group]
         known = at >= 0
         group[known] = codes[base[known] + at[known]]
@@ -297,12 +297,12 @@ def _gather(
     return Chains(here.users[owner[unit]], depth, entry, elapsed, group, period, np.empty(0, np.int64))
 
 
-def _attributed(attribution: str | int, rows: NDArray[np.int32]) -> NDArray[np.int32]:
+def _attributed(attribution: str | int, rows: NDArray[np.int32], depth: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Row of the event that gives each chain its group."""
     if attribution in ("entry", "all"):
         return rows[:, 0]
     if attribution == "last":
-        return rows.max(axis=1) if len(rows) else rows[:, 0]
+        return rows[np.arange(len(rows)), depth.astype(np.int64) - 1]
     return rows[:, int(attribution) - 1]
 
 

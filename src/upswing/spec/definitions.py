@@ -69,7 +69,9 @@ class Definitions:
             raise UsageError(
                 text("no {kind} named '{name}'", kind=kind, name=name), code="UP201", hint=did_you_mean(name, known)
             )
-        return cast(D, known[name])
+        found = known[name]
+        assert isinstance(found, model)
+        return found
 
     def __iter__(self) -> Iterator[tuple[str, Definition]]:
         for kind, named in self.by_kind.items():
@@ -95,7 +97,9 @@ class Definitions:
             self.problems.add(
                 Problem(
                     "UP204",
-                    text("a {kind} named '{name}' stands in {file} already", kind=kind, name=definition.name, file=first),
+                    text(
+                        "a {kind} named '{name}' stands in {file} already", kind=kind, name=definition.name, file=first
+                    ),
                     document.file,
                     line,
                     column,
@@ -150,7 +154,12 @@ def json_schema(*, events: list[str] | None = None, properties: list[str] | None
         schema["required"] = sorted({*schema["required"], "kind", "name"})
         defs[kind] = schema
         options.append({"$ref": f"#/$defs/{kind}"})
-    body = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Upswing", "oneOf": options, "$defs": defs}
+    body = {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Upswing",
+        "oneOf": options,
+        "$defs": defs,
+    }
     return _with_names(body, events, properties)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -19,7 +19,6 @@ from upswing.core.i18n import text
 
 Path_ = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
-Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,9 @@ class Document:
     def place(self, path: Path_, *, key: bool = False) -> tuple[int, int]:
         """Line and column of a value (or key), or of the nearest enclosing one."""
         for end in range(len(path), -1, -1):
-            kinds: tuple[Literal["key", "value"], ...] = ("key", "value") if key and end == len(path) else ("value", "key")
+            kinds: tuple[Literal["key", "value"], ...] = (
+                ("key", "value") if key and end == len(path) else ("value", "key")
+            )
             for kind in kinds:
                 found = self.places.get((path[:end], kind))
                 if found:
@@ -161,17 +162,21 @@ def _problem(document: Document, model: type[BaseModel], detail: Any) -> Problem
 def _real_path(data: Any, path: Path_) -> Path_:
     """The part of pydantic's location that exists in the document (union members add names of their own)."""
     real: list[str | int] = []
-    here = data
+    here: Any = data
     for index, part in enumerate(path):
         last = index == len(path) - 1
-        if isinstance(here, dict) and part in here:
-            here = here[part]
-        elif isinstance(here, Sequence) and not isinstance(here, str) and isinstance(part, int) and part < len(here):
+        if _holds(here, part):
             here = here[part]
         elif not (last and isinstance(here, dict)):
             continue
         real.append(part)
     return tuple(real)
+
+
+def _holds(here: object, part: str | int) -> bool:
+    if isinstance(here, dict):
+        return part in here
+    return isinstance(here, list) and isinstance(part, int) and part < len(here)
 
 
 def _known_keys(model: type[BaseModel], path: Path_) -> list[str]:

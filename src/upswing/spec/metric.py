@@ -48,7 +48,9 @@ class MetricDefinition(Definition):
     quantile: float | None = Field(default=None, gt=0, lt=1, description="Which quantile, e.g. 0.95.")
     where: list[Condition] = Field(default_factory=list, description="Conditions on every event of the metric.")
     better: Literal["up", "down"] | None = Field(default=None, description="Which way is good.")
-    unit: Literal["count", "ratio", "money", "seconds", "number"] | None = Field(default=None, description="How it is shown.")
+    unit: Literal["count", "ratio", "money", "seconds", "number"] | None = Field(
+        default=None, description="How it is shown."
+    )
     level: Literal["gold", "silver", "bronze"] = Field(default="bronze", description="How far it is to be trusted.")
 
     @model_validator(mode="after")

@@ -21,6 +21,7 @@ from sqlglot import exp
 from upswing.core.errors import UpswingError
 from upswing.spec.base import DurationField, Spec
 from upswing.sql.expressions import parse_predicate
+from upswing.sql.template import expression
 
 Operator = Literal[
     "eq", "ne", "in", "not_in", "gt", "ge", "lt", "le", "between", "contains", "not_contains",
@@ -61,7 +62,7 @@ class PropertyCondition(Spec):
             return null if self.op == "is_not_set" else exp.Not(this=null)
         values = [exp.convert(v) for v in (self.value if isinstance(self.value, list) else [self.value])]
         if self.op in _COMPARISONS:
-            return _COMPARISONS[self.op](this=column, expression=values[0])
+            return expression(_COMPARISONS[self.op](this=column, expression=values[0]))
         if self.op == "ne":
             return exp.NullSafeNEQ(this=column, expression=values[0])
         if self.op == "in":
@@ -71,7 +72,7 @@ class PropertyCondition(Spec):
             return exp.paren(exp.or_(missing, exp.Not(this=exp.In(this=column, expressions=values))))
         if self.op == "between":
             return exp.Between(this=column, low=values[0], high=values[1])
-        return self._text_expression(column, values[0])
+        return self._text_expression(column, expression(values[0]))
 
     def _text_expression(self, column: exp.Column, value: exp.Expression) -> exp.Expression:
         if self.op == "matches":
@@ -80,7 +81,7 @@ class PropertyCondition(Spec):
         found = exp.func(function, column, value, dialect="duckdb")
         if self.op == "not_contains":
             return exp.paren(exp.or_(exp.Is(this=column.copy(), expression=exp.Null()), exp.Not(this=found)))
-        return found
+        return expression(found)
 
 
 class ExpressionCondition(Spec):
@@ -144,7 +145,7 @@ def conjunction(conditions: list[Condition]) -> exp.Expression:
     """All conditions as one tree; TRUE for none."""
     if not conditions:
         return exp.true()
-    return exp.and_(*(c.expression() for c in conditions))
+    return expression(exp.and_(*(c.expression() for c in conditions)))
 
 
 class Did(Spec):

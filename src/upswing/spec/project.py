@@ -49,7 +49,9 @@ class WorkspaceSpec(Spec):
     week_start: WeekStart = Field(default="monday", description="First day of the week.")
     currency: str = Field(default="CNY", pattern="^[A-Z]{3}$", description="ISO 4217 code of money amounts.")
     locale: Literal["en", "zh-CN"] = Field(default="en", description="Language of pages and reports.")
-    session_gap: DurationField = Field(default="30m", validate_default=True, description="Idle time that ends a session.")
+    session_gap: DurationField = Field(
+        default="30m", validate_default=True, description="Idle time that ends a session."
+    )
     engine: EngineSpec = Field(default_factory=EngineSpec, description="Where the events are.")
     source: SourceSpec | None = Field(default=None, description="Point at existing data instead of importing.")
     milestones: list[str] = Field(default_factory=list, description="Events of the main path, in order, for reports.")

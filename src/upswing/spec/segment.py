@@ -18,7 +18,9 @@ class ActiveDays(Spec):
     active_days: str | list[str] = Field(description="Event(s) that count as active; '*' for any.")
     at_least: int | None = Field(default=None, ge=0, description="Fewest days.")
     at_most: int | None = Field(default=None, ge=0, description="Most days.")
-    within: DurationField = Field(default="30d", validate_default=True, description="Counted back from the reference time.")
+    within: DurationField = Field(
+        default="30d", validate_default=True, description="Counted back from the reference time."
+    )
 
 
 class Rfm(Spec):
@@ -29,7 +31,9 @@ class Rfm(Spec):
     recency: list[Quintile] | None = Field(default=None, min_length=1, description="Quintiles kept; 5 = most recent.")
     frequency: list[Quintile] | None = Field(default=None, min_length=1, description="Quintiles kept; 5 = most often.")
     monetary: list[Quintile] | None = Field(default=None, min_length=1, description="Quintiles kept; 5 = highest sum.")
-    within: DurationField | None = Field(default=None, description="Counted back from the reference time; all if absent.")
+    within: DurationField | None = Field(
+        default=None, description="Counted back from the reference time; all if absent."
+    )
 
     @model_validator(mode="after")
     def _asks_something(self) -> Rfm:

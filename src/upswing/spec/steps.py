@@ -123,9 +123,7 @@ def _split_condition(raw: str, what: str) -> tuple[str, str | None]:
     for position, sign in enumerate(raw):
         if quoted:
             quoted = "" if sign == quoted else quoted
-        elif sign == '"' and depth == 0:
-            quoted = sign
-        elif sign in "'\"" and depth:
+        elif (sign == '"' and depth == 0) or (sign in "'\"" and depth):
             quoted = sign
         elif sign == "[":
             if depth == 0:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Final, Protocol
+from zoneinfo import ZoneInfo
 
 import sqlglot
 from sqlglot import exp
@@ -12,6 +14,7 @@ from sqlglot.errors import ParseError, TokenError
 
 from upswing.core.errors import UsageError, did_you_mean
 from upswing.core.i18n import text
+from upswing.sql.template import expression
 
 SYSTEM: Final = {"event": "text", "user_id": "text", "time": "time"}
 """Columns every event has, usable in conditions beside the properties."""
@@ -77,8 +80,9 @@ def parse_predicate(written: str, *, place: str = "condition") -> exp.Expression
         raise _unreadable(written, place, error) from None
     except RecursionError:
         raise UsageError(text("{place}: the condition is nested too deeply", place=place), code="UP010") from None
-    selected = trees[0].expressions if len(trees) == 1 and isinstance(trees[0], exp.Select) else []
-    extra = len(selected) == 1 and any(v for k, v in trees[0].args.items() if k not in ("expressions", "kind") and v)
+    only = trees[0] if len(trees) == 1 and isinstance(trees[0], exp.Select) else exp.Select()
+    selected = only.expressions
+    extra = any(v for k, v in only.args.items() if k not in ("expressions", "kind") and v)
     if len(selected) != 1 or extra or not isinstance(selected[0], exp.Paren):
         raise UsageError(
             text("{place}: '{written}' is not one condition", place=place, written=written),
@@ -86,7 +90,7 @@ def parse_predicate(written: str, *, place: str = "condition") -> exp.Expression
             hint=text("join conditions with and / or"),
         )
     inner: exp.Expression = selected[0].this
-    tree = inner.unnest().copy()
+    tree = expression(inner.unnest()).copy()
     for node in tree.walk():
         node.pop_comments()
     _require_harmless(tree, place)
@@ -100,11 +104,16 @@ def parse_predicate(written: str, *, place: str = "condition") -> exp.Expression
 
 
 def bind(
-    tree: exp.Expression, columns: Mapping[str, HasColumn], *, place: str = "condition"
+    tree: exp.Expression,
+    columns: Mapping[str, HasColumn],
+    *,
+    place: str = "condition",
+    calendar_zone: str | None = None,
 ) -> exp.Expression:
     """The tree with every column replaced by its quoted physical column.
 
-    A text property compared with a number (or the reverse) is refused, because engines disagree about it.
+    A text property compared with a number (or the reverse) is refused, because engines disagree about it. Times
+    written as ISO text become moments: those without an offset are in `calendar_zone` (default UTC).
 
     Raises:
         UsageError: UP301 unknown property, with the nearest ones; UP303 types that do not compare.
@@ -136,7 +145,39 @@ def bind(
 
     bound = tree.copy().transform(physical, copy=False)
     _require_comparable(bound, types, place)
+    _read_times(bound, types, place, ZoneInfo(calendar_zone or "UTC"))
     return bound
+
+
+def _read_times(bound: exp.Expression, types: Mapping[int, str], place: str, zone: ZoneInfo) -> None:
+    """Replace ISO text that is compared with a time column by that moment in UTC."""
+    for node in list(bound.find_all(exp.Predicate)):
+        timed = any(isinstance(c, exp.Column) and types.get(id(c)) == "time" for c in node.iter_expressions())
+        written = [v for v in node.iter_expressions() if isinstance(v, exp.Literal) and v.is_string]
+        for literal in written if timed and not isinstance(node, exp.Like | exp.ILike) else []:
+            try:
+                moment = datetime.fromisoformat(str(literal.this).strip())
+            except ValueError:
+                raise UsageError(
+                    text("{place}: '{value}' is not a date or time", place=place, value=literal.this),
+                    code="UP303",
+                    hint=text("write 2026-11-22 or 2026-11-22T08:30"),
+                ) from None
+            aware = moment if moment.tzinfo else moment.replace(tzinfo=zone)
+            utc = aware.astimezone(UTC).replace(tzinfo=None).isoformat(sep=" ")
+            literal.replace(exp.cast(exp.Literal.string(utc), "TIMESTAMP"))
+
+
+def _only_condition(trees: Sequence[object]) -> exp.Expression | None:
+    """What stands in the brackets of ``SELECT (…)``, if there is that and nothing else."""
+    if len(trees) != 1 or not isinstance(trees[0], exp.Select):
+        return None
+    tree = trees[0]
+    alone = all(not value for key, value in tree.args.items() if key not in ("expressions", "kind"))
+    if not alone or len(tree.expressions) != 1 or not isinstance(tree.expressions[0], exp.Paren):
+        return None
+    found = tree.expressions[0].this
+    return found if isinstance(found, exp.Expression) else None
 
 
 def _require_harmless(tree: exp.Expression, place: str) -> None:
@@ -147,9 +188,9 @@ def _require_harmless(tree: exp.Expression, place: str) -> None:
             raise UsageError(
                 text("{place}: function '{name}' cannot be used in a condition", place=place, name=name),
                 code="UP012",
-                hint=text("did you mean {choices}?", choices=close[0]) if close else text(
-                    "use one of {functions}", functions=", ".join(_FUNCTIONS)
-                ),
+                hint=text("did you mean {choices}?", choices=close[0])
+                if close
+                else text("use one of {functions}", functions=", ".join(_FUNCTIONS)),
             )
         if not isinstance(node, _NODES):
             raise UsageError(
@@ -167,8 +208,14 @@ def _require_comparable(bound: exp.Expression, types: Mapping[int, str], place: 
     numeric = {"number", "integer"}
     for node in bound.find_all(exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.NullSafeNEQ, exp.In, exp.Between):
         column = node.this
-        others = node.expressions if isinstance(node, exp.In) else (
-            [node.args["low"], node.args["high"]] if isinstance(node, exp.Between) else [node.args.get("expression")]
+        others = (
+            node.expressions
+            if isinstance(node, exp.In)
+            else (
+                [node.args["low"], node.args["high"]]
+                if isinstance(node, exp.Between)
+                else [node.args.get("expression")]
+            )
         )
         if not isinstance(column, exp.Column) and isinstance(others[0], exp.Column):
             column, others = others[0], [column]

@@ -9,13 +9,16 @@ import math
 from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from functools import lru_cache
+from numbers import Integral, Real
 
 import sqlglot
 from sqlglot import exp
 
 DIALECT = "duckdb"
 
-Hole = exp.Expression | str | int | float | bool | datetime | date | Iterable[str] | Iterable[int] | Iterable[float] | None
+Hole = (
+    exp.Expression | str | int | float | bool | datetime | date | Iterable[str] | Iterable[int] | Iterable[float] | None
+)
 
 
 def q(template: str, **holes: Hole) -> exp.Expression:
@@ -23,8 +26,8 @@ def q(template: str, **holes: Hole) -> exp.Expression:
 
     Args:
         template: a constant text of the program; values go in holes only.
-        holes: expressions are spliced in (a copy, in brackets where needed); str, numbers, booleans, times and None become
-            literals; lists become ``(a, b, …)``.
+        holes: expressions are spliced in (a copy, in brackets where needed); str, numbers, booleans, times and None
+            become literals (aware times in UTC); lists become ``(a, b, …)``.
 
     Raises:
         TypeError: a hole without a value, a value without a hole, or a value of another type.
@@ -50,6 +53,12 @@ def q(template: str, **holes: Hole) -> exp.Expression:
     return tree
 
 
+def expression(node: exp.Expr | None) -> exp.Expression:
+    """The node as the class it has: sqlglot types what it builds by a more general one."""
+    assert isinstance(node, exp.Expression)
+    return node
+
+
 def column(name: str) -> exp.Column:
     """A quoted column."""
     return exp.column(exp.to_identifier(name, quoted=True))
@@ -58,9 +67,9 @@ def column(name: str) -> exp.Column:
 @lru_cache(maxsize=512)
 def _parsed(template: str) -> exp.Expression:
     tree = sqlglot.parse_one(template, dialect=DIALECT)
-    if isinstance(tree, exp.Command):
+    if isinstance(tree, exp.Command | exp.Block) or not isinstance(tree, exp.Expression):
         raise TypeError(f"not a statement that can be understood: {template!r}")
-    return tree
+    return expression(tree)
 
 
 def _holes(tree: exp.Expression) -> list[exp.Expression]:
@@ -75,8 +84,11 @@ def _name(node: exp.Expression) -> str:
 def _spliced(value: Hole, hole: exp.Expression) -> exp.Expression:
     made = _literal(value)
     parent = hole.parent
-    operand = isinstance(parent, exp.Binary | exp.Unary | exp.Cast | exp.Between) and not isinstance(parent, exp.Paren)
-    if operand and isinstance(made, exp.Binary | exp.Connector | exp.Not | exp.Between | exp.In | exp.Is | exp.Case):
+    if isinstance(made, exp.Query) and not isinstance(made, exp.Subquery):
+        return exp.Subquery(this=made)
+    holders = exp.Binary | exp.Unary | exp.Cast | exp.Between | exp.In
+    operand = isinstance(parent, holders) and not isinstance(parent, exp.Paren)
+    if operand and isinstance(made, exp.Binary | exp.Not | exp.Neg | exp.Between | exp.In | exp.Case):
         return exp.paren(made)
     return made
 
@@ -88,12 +100,16 @@ def _literal(value: Hole) -> exp.Expression:
         return exp.Null()
     if isinstance(value, bool):
         return exp.true() if value else exp.false()
-    if isinstance(value, int):
+    if isinstance(value, Integral):  # numpy's whole numbers too
+        value = int(value)
         return exp.Literal.number(value) if value >= 0 else exp.paren(exp.Neg(this=exp.Literal.number(-value)))
-    if isinstance(value, float):
+    if isinstance(value, Real):
+        value = float(value)
         if not math.isfinite(value):
             raise TypeError(f"not a finite number: {value}")
-        return exp.Literal.number(repr(value)) if value >= 0 else exp.paren(exp.Neg(this=exp.Literal.number(repr(-value))))
+        return (
+            exp.Literal.number(repr(value)) if value >= 0 else exp.paren(exp.Neg(this=exp.Literal.number(repr(-value))))
+        )
     if isinstance(value, str):
         return exp.Literal.string(value)
     if isinstance(value, datetime):

@@ -23,6 +23,7 @@ PANEL_WIDTH = 3.0
 """Width of an integration panel in standard deviations of the smaller neighbouring step; error below 1e-9."""
 FAR = 8.0
 """Standard deviations beyond which a side without a boundary is cut off."""
+CHUNK = 64
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(NODES_PER_PANEL)
 
 
@@ -142,9 +143,20 @@ class Walk:
         step = self._step()
         finest = np.sqrt(min(step, float(self._times[k + 1]) - t))
         points, weights = _grid(low, high, finest)
-        distance = points[:, None] - self._points[None, :] - self._drift * step
-        density = np.exp(-(distance**2) / (2 * step)) @ self._mass / np.sqrt(2 * np.pi * step)
+        density = self._spread(points, step)
         self._points, self._mass = points, density * weights
+
+    def _spread(self, points: FloatArray, step: float) -> FloatArray:
+        """Return the density at `points` (ascending) after one step; sources out of reach of a chunk are skipped."""
+        source = self._points + self._drift * step
+        reach = 9.0 * np.sqrt(step)
+        density = np.empty(points.size)
+        for start in range(0, points.size, CHUNK):
+            target = points[start : start + CHUNK]
+            near = slice(*np.searchsorted(source, [target[0] - reach, target[-1] + reach]))
+            distance = target[:, None] - source[None, near]
+            density[start : start + CHUNK] = np.exp(-(distance**2) / (2 * step)) @ self._mass[near]
+        return density / np.sqrt(2 * np.pi * step)
 
     def _step(self) -> float:
         before = float(self._times[self._look - 1]) if self._look else 0.0
