@@ -39,8 +39,6 @@ def main() -> None:
     touches = np.split(rng.integers(0, 20, lengths.sum()), lengths.cumsum()[:-1])
     steps = [tuple(path.tolist()) for path in touches]
     converted = rng.random(size) < 0.05
-    timed(f"path table, {size} paths", lambda: None if attribution.Paths.of(
-        steps, users=np.ones(size), conversions=converted) else None)  # fmt: skip
     paths = attribution.Paths.of(steps, users=np.ones(size), conversions=converted)
     timed(f"Markov, {size} paths, 20 channels", lambda: attribution.markov(paths).status)
 
