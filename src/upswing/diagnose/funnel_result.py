@@ -14,6 +14,7 @@ from upswing.core.i18n import Text, text
 from upswing.core.numbers import MISSING, format_count, format_rate, format_seconds
 from upswing.core.results import Cell, Chart, Column, Result, Table
 from upswing.core.units import Period
+from upswing.diagnose.breakdown import NONE
 from upswing.sequences.funnel import Chains
 from upswing.spec.funnel import FunnelDefinition
 from upswing.stats.proportions import wilson_interval
@@ -226,8 +227,8 @@ class FunnelResult(Result):
 
     @staticmethod
     def in_group(split: Chains, code: int, names: Sequence[str]) -> NDArray[np.bool_]:
-        """Which chains are in the group with this code; the last name of a breakdown is for no value."""
-        without_value = code == len(names) - 1 and len(names) > 2
+        """Which chains are in the group with this code; the group for no value is coded -1 in the chains."""
+        without_value = names[code] == NONE
         found: NDArray[np.bool_] = split.group == (-1 if without_value else code)
         return found
 
