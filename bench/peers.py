@@ -63,6 +63,13 @@ class PlainDuckDB:
             f"FROM read_parquet('{parquet}') ORDER BY user_key, time"
         )
 
+    @classmethod
+    def reopen(cls, path: Path) -> PlainDuckDB:
+        """The same table again."""
+        made = cls.__new__(cls)
+        made.con = duckdb.connect(str(path), read_only=True)
+        return made
+
     def funnel(self, *, predicate: bool = False) -> list[int]:
         """Latest entry carried forward by window functions, one level per step (exact without ties)."""
         last = "event = 'pay' AND amount > 50" if predicate else "event = 'pay'"

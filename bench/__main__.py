@@ -1,0 +1,151 @@
+"""``python -m bench [millions …]``: the same questions to Upswing, ClickHouse in process and plain DuckDB, in one run.
+
+Answers are compared before times are. Writes docs/benchmarks.md and docs/benchmarks.svg.
+"""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from bench.generate import write_events
+from bench.peers import STEPS, ClickHouse, PlainDuckDB
+from bench.timing import peak_memory_gib, side_by_side
+from upswing.workspace import Workspace
+
+ROOT = Path(__file__).parent.parent
+DATA = Path(__file__).parent / "data"
+Row = tuple[float, str, str, float, float]
+
+
+def main(sizes: list[float]) -> None:
+    rows: list[Row] = []
+    for millions in sizes:
+        rows += measure(millions)
+        write_page(rows)
+    print((ROOT / "docs" / "benchmarks.md").read_text())
+
+
+def measure(millions: float) -> list[Row]:
+    """All rows of one size: (millions of events, work, contestant, seconds, peak GiB so far)."""
+    parquet = DATA / f"events_{millions:g}m.parquet"
+    write_events(parquet, millions)
+    work = Path(tempfile.mkdtemp(dir=DATA))
+    rows: list[Row] = []
+
+    def note(task: str, who: str, seconds: float) -> None:
+        rows.append((millions, task, who, seconds, peak_memory_gib()))
+        print(f"{millions:g} M  {task:<28} {who:<12} {seconds:8.3f} s", flush=True)
+
+    begun = time.perf_counter()
+    duck = PlainDuckDB(parquet, work / "plain.duckdb")
+    note("import Parquet", "DuckDB CTAS", time.perf_counter() - begun)
+    duck.con.close()
+    workspace = Workspace.create(work / "ws")
+    begun = time.perf_counter()
+    workspace.import_events([parquet], user="user", time="time", event="event")
+    note("import Parquet", "Upswing", time.perf_counter() - begun)
+    begun = time.perf_counter()
+    ours = workspace.funnel(steps=list(STEPS), within="7d")
+    note("first question after import", "Upswing", time.perf_counter() - begun)
+    begun = time.perf_counter()
+    house = ClickHouse(parquet, work / "chdb")
+    note("import Parquet", "ClickHouse", time.perf_counter() - begun)
+    duck = PlainDuckDB.reopen(work / "plain.duckdb")
+    steps = list(STEPS)
+    filtered = [*STEPS[:3], "pay[amount > 50]"]
+    questions = {
+        "funnel, event steps": {
+            "Upswing": lambda: [s.users for s in workspace.funnel(steps=steps, within="7d").steps],
+            "ClickHouse": house.funnel,
+            "DuckDB SQL": duck.funnel,
+        },
+        "funnel, predicate step": {
+            "Upswing": lambda: [s.users for s in workspace.funnel(steps=filtered, within="7d").steps],
+            "ClickHouse": lambda: house.funnel(predicate=True),
+            "DuckDB SQL": lambda: duck.funnel(predicate=True),
+        },
+        "retention, days 0 to 7": {
+            "Upswing": lambda: _returned(workspace),
+            "ClickHouse": house.retention,
+            "DuckDB SQL": duck.retention,
+        },
+    }
+    for task, contestants in questions.items():
+        timed = side_by_side(contestants, rounds=3 if millions >= 50 else 5)
+        answers = {str(t.answer) for t in timed.values()}
+        if len(answers) > 1:
+            print(f"  answers differ: { {who: t.answer for who, t in timed.items()} }")
+        for who, t in timed.items():
+            note(task, who, t.seconds)
+    assert ours.steps[0].users > 0
+    spine = workspace.log.engine.spine()  # type: ignore[attr-defined]
+    bandwidth = side_by_side({"sum": lambda: int(np.sum(spine.times)) + int(np.sum(spine.codes.astype(np.int64)))})
+    note("numpy sum of the mapped columns", "numpy", bandwidth["sum"].seconds)
+    workspace.close()
+    duck.con.close()
+    del house, spine
+    gc.collect()
+    shutil.rmtree(work, ignore_errors=True)
+    return rows
+
+
+def _returned(workspace: Workspace) -> int:
+    result = workspace.retention(start_event="open", return_event="open", period="day", periods=7, entry="recurring")
+    return sum(n for cohort in result.data()["cohorts"] for n in cohort["retained"] if n is not None)  # type: ignore[union-attr, index]
+
+
+def write_page(rows: list[Row]) -> None:
+    """The table with ratios, and a plot of cost against size."""
+    lines = [
+        "# Benchmarks",
+        "",
+        "Generated events (10 a user, 90 days, 8 event names), two cores, warm, in process, least of several interleaved runs;",
+        "ClickHouse is chdb on a table ordered by user, DuckDB SQL runs on a table clustered by user. Answers are compared in the",
+        "same run. Made by `make bench SIZES=\"1 20\"`; figures on a shared machine are noisy, so read the ratios.",
+        "",
+        "| events | work | Upswing | ClickHouse | DuckDB SQL | Upswing / ClickHouse | Upswing / DuckDB |",
+        "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for size in dict.fromkeys(r[0] for r in rows):
+        tasks = dict.fromkeys(r[1] for r in rows if r[0] == size)
+        for task in tasks:
+            found = {r[2]: r[3] for r in rows if r[0] == size and r[1] == task}
+            ours = found.get("Upswing")
+            house, duck = found.get("ClickHouse"), found.get("DuckDB SQL", found.get("DuckDB CTAS"))
+            cells = [f"{x:.3f} s" if x is not None else "" for x in (ours, house, duck)]
+            ratios = [f"{ours / x:.2f}" if ours and x else "" for x in (house, duck)]
+            if ours is None:
+                cells, ratios = ["", "", ""], ["", ""]
+                task += f": {next(iter(found.values())):.3f} s"
+            lines.append(f"| {size:g} M | {task} | {' | '.join(cells)} | {' | '.join(ratios)} |")
+    peak = max(r[4] for r in rows)
+    lines += ["", f"Peak memory of the whole run, all contestants in one process: {peak:.1f} GiB.", "", "![cost against size](benchmarks.svg)", ""]
+    (ROOT / "docs" / "benchmarks.md").write_text("\n".join(lines))
+    _plot(rows)
+
+
+def _plot(rows: list[Row]) -> None:
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 4))
+    for task in ("funnel, event steps", "funnel, predicate step", "retention, days 0 to 7"):
+        points = sorted((r[0], r[3]) for r in rows if r[1] == task and r[2] == "Upswing")
+        axes.plot([p[0] for p in points], [p[1] for p in points], marker="o", label=task)
+    axes.set(xscale="log", yscale="log", xlabel="million events", ylabel="seconds, warm")
+    axes.legend(frameon=False)
+    figure.savefig(ROOT / "docs" / "benchmarks.svg", metadata={"Date": None})
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main([float(a) for a in sys.argv[1:]] or [1.0, 20.0])
