@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from upswing.stats import referral
@@ -27,6 +27,7 @@ def test_k_covers_with_skewed_inviters():
 
 
 @given(st.lists(st.floats(0.01, 1), min_size=2, max_size=6))
+@settings(deadline=None, max_examples=30)
 def test_extinction_is_the_limit_of_generations(weights):
     p = np.array(weights) / np.sum(weights)
     dead = 0.0
