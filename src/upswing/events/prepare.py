@@ -109,7 +109,9 @@ def prepare(
     wall = wall_micros(time_column.column, fmt)
     user = _as_id(by_name[mapping.user])
     event = literal(mapping.event_name) if mapping.event is None else _as_id(by_name[mapping.event])
-    flaws, wall_span = _role_flaws(store, staged, mapping, user, event, time_column.column, wall)
+    flaws, wall_span = _role_flaws(
+        store, staged, mapping, user, event, time_column.column, wall, time_column.type in (None, "text")
+    )
     values, value_flaws = _values(store, staged, others, mapping, calendar, plan)
     time, span = to_utc(store, staged.relation, time_column.column, fmt, calendar, wall_span)
     return Prepared(
@@ -192,12 +194,14 @@ def _role_flaws(
     event: Fragment,
     raw: Fragment,
     wall: Fragment,
+    is_text: bool,
 ) -> tuple[list[Flaw], tuple[int, int] | None]:
     """Rows without user, time or event; and the span of the readable times (as wall-clock readings)."""
     raw_text = statement("CAST({x} AS VARCHAR)", x=raw)
+    no_time = _blank(raw) if is_text else statement("({x} IS NULL)", x=raw)
     flaws = [
         ("missing_user", _blank(user), literal(mapping.user)),
-        ("missing_time", _blank(raw_text), literal(mapping.time)),
+        ("missing_time", no_time, literal(mapping.time)),
         ("bad_time", statement("({x} IS NOT NULL AND {w} IS NULL)", x=raw, w=wall), raw_text),
         ("time_out_of_range", _outside(wall), raw_text),
     ]
@@ -206,9 +210,10 @@ def _role_flaws(
     found = store.row(
         statement(
             # The reading is computed once per row, inside.
-            "SELECT min(w) FILTER (NOT {outside}), max(w) FILTER (NOT {outside}), count(*) FILTER ({user}),"
+            "SELECT min(inside), max(inside), count(*) FILTER ({user}),"
             " count(*) FILTER ({no_time}), count(*) FILTER (w IS NULL AND NOT {no_time}), count(*) FILTER ({outside}),"
-            " count(*) FILTER ({event}) FROM (SELECT {w} AS w, * FROM {r})",
+            " count(*) FILTER ({event}) FROM (SELECT CASE WHEN NOT {outside} THEN w END AS inside, *"
+            " FROM (SELECT {w} AS w, * FROM {r}))",
             outside=_outside(Fragment("w")), user=flaws[0][1], no_time=flaws[1][1], w=wall, r=staged.relation,
             event=literal(False) if mapping.event is None else flaws[4][1],
         )
@@ -229,7 +234,8 @@ def _outside(micros: Fragment) -> Fragment:
 
 
 def _blank(x: Fragment) -> Fragment:
-    return statement("({x} IS NULL OR trim({x}) = '')", x=x)
+    # Blanks sort before '!', so few texts are trimmed at all.
+    return statement("({x} IS NULL OR (CASE WHEN {x} < '!' THEN trim({x}) = '' ELSE false END))", x=x)
 
 
 def _values(

@@ -112,10 +112,13 @@ def unreadable(column: Fragment, kind: PropertyType) -> Fragment:
 
 
 # A character below ':' begins every number; the test spares most texts the attempt.
-_INTEGER: Final = "(CASE WHEN {x} < ':' THEN CAST(try_cast({x} AS BIGINT) AS VARCHAR) = trim({x}) END)"
+_INTEGER: Final = (
+    "(CASE WHEN {x} >= ':' THEN false WHEN CAST(try_cast({x} AS BIGINT) AS VARCHAR) = {x} THEN true"
+    " WHEN contains({x}, ' ') THEN CAST(try_cast({x} AS BIGINT) AS VARCHAR) = trim({x}) END)"
+)
 _CODE: Final = (
     "(CASE WHEN {x} < ':' AND try_cast({x} AS DOUBLE) IS NOT NULL"
-    " THEN regexp_matches(trim({x}), '^[-+]?0[0-9xXbB]') OR contains({x}, '_')"
+    " THEN (CASE WHEN {x} < '1' THEN regexp_matches(trim({x}), '^[-+]?0[0-9xXbB]') ELSE false END) OR contains({x}, '_')"
     " OR (abs(try_cast({x} AS DOUBLE)) > 9007199254740992 AND try_cast({x} AS BIGINT) IS NULL"
     " AND NOT regexp_matches({x}, '[.eE]')) END)"
 )
