@@ -257,7 +257,7 @@ class InProcess:
             )
         if InProcess._session is None:
             made: Any = session.Session
-            InProcess._session, InProcess._folder = (made(folder) if folder else made()), folder  # type: ignore[no-untyped-call]
+            InProcess._session, InProcess._folder = (made(folder) if folder else made()), folder
         InProcess._open += 1
         self._database = "upswing" if folder else f"upswing_{uuid.uuid4().hex}"
         self._kept = folder is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 import duckdb
@@ -70,6 +71,7 @@ class ExternalSource:
         self._files: tuple[Path, ...] = ()
         self._properties: dict[str, Property] = {}
         self._seen = ""
+        self._lock = Lock()
         self.version()
 
     def version(self) -> str:
@@ -78,10 +80,11 @@ class ExternalSource:
         stamps = [(str(f), f.stat().st_size, f.stat().st_mtime_ns) for f in files]
         facts = repr((stamps, self._events, duckdb.__version__))
         seen = hashlib.sha256(facts.encode()).hexdigest()[:16]
-        if seen != self._seen:
-            self._files = files
-            self._relate()
-            self._seen = seen
+        with self._lock:
+            if seen != self._seen:
+                self._files = files
+                self._relate()
+                self._seen = seen
         return seen
 
     def properties(self) -> dict[str, Property]:
@@ -102,9 +105,8 @@ class ExternalSource:
 
     def horizon(self) -> int | None:
         """The last event."""
-        found = self._connection.execute(q("SELECT epoch_us(max(time)) FROM $s AS e", s=self._sub()).sql("duckdb"))
-        last = found.fetchone()
-        return None if last is None or last[0] is None else int(last[0])
+        last = self._first(q("SELECT epoch_us(max(time)) FROM $s AS e", s=self._sub()))
+        return None if last is None or last[0] is None else int(str(last[0]))
 
     def check(self) -> None:
         """Refuse two users with one key.
@@ -114,17 +116,23 @@ class ExternalSource:
         """
         shared = "SELECT min(user_id), max(user_id) FROM $s AS e GROUP BY user_key"
         tree = q(shared + " HAVING min(user_id) <> max(user_id) LIMIT 1", s=self._sub())
-        pair = self._connection.execute(tree.sql("duckdb")).fetchone()
+        pair = self._first(tree)
         if pair is not None:
             message = text("users '{one}' and '{other}' cannot be told apart by key", one=pair[0], other=pair[1])
             raise DataError(message, code="UP314", hint=text("import the events instead: upswing import"))
+
+    def _first(self, tree: exp.Expression) -> tuple[object, ...] | None:
+        with self._connection.cursor() as cursor:  # a connection serves one thread at a time
+            found: tuple[object, ...] | None = cursor.execute(tree.sql("duckdb")).fetchone()
+            return found
 
     def _sub(self) -> exp.Expression:
         return exp.Subquery(this=self.stored())
 
     def _relate(self) -> None:
         scan = self._scan()
-        described = self._connection.execute(q("SELECT * FROM $s AS e LIMIT 0", s=scan).sql("duckdb")).description
+        with self._connection.cursor() as cursor:
+            described = cursor.execute(q("SELECT * FROM $s AS e LIMIT 0", s=scan).sql("duckdb")).description
         types = {str(name): str(kind) for name, kind, *_ in described}
         given = self._events
         for name in (given.time, given.user, given.event, given.event_id):
@@ -153,7 +161,8 @@ class ExternalSource:
         view = exp.Create(
             this=exp.table_("upswing_events", "main", "memory"), kind="VIEW", replace=True, expression=keyed
         )
-        self._connection.execute(view.sql("duckdb"))
+        with self._connection.cursor() as cursor:
+            cursor.execute(view.sql("duckdb"))
 
     def _scan(self) -> exp.Expression:
         if self._events.path.suffix in _DUCKDB:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Final, Protocol
 
 import duckdb
@@ -119,6 +120,7 @@ class EmbeddedSource:
                 code="UP702",
             )
         self._read_version = ""
+        self._lock = Lock()
         self.intervals: Intervals = NO_INTERVALS
         self._refresh()
 
@@ -200,9 +202,10 @@ class EmbeddedSource:
             )
         )[0]
         version = hashlib.sha256(repr((FORMAT, facts)).encode()).hexdigest()[:16]
-        if version != self._read_version:
-            self._load_identity()
-            self._read_version = version
+        with self._lock:
+            if version != self._read_version:
+                self._load_identity()
+                self._read_version = version
 
     def _load_identity(self) -> None:
         rows = self._rows(
@@ -235,11 +238,12 @@ class EmbeddedSource:
         self._write("upswing_identity", stamped)
 
     def _keys_of(self, names: list[str]) -> tuple[dict[str, int], dict[str, int]]:
-        self._connection.register("upswing_names", pa.table({"user_id": pa.array(names, pa.string())}))
-        rows = self._rows(
-            q("SELECT n.user_id, u.user_key FROM upswing_names AS n JOIN log.main.users AS u ON u.user_id = n.user_id")
+        tree = q(
+            "SELECT n.user_id, u.user_key FROM upswing_names AS n JOIN log.main.users AS u ON u.user_id = n.user_id"
         )
-        self._connection.unregister("upswing_names")
+        with self._connection.cursor() as cursor:
+            cursor.register("upswing_names", pa.table({"user_id": pa.array(names, pa.string())}))
+            rows = cursor.execute(tree.sql("duckdb")).fetchall()
         keys = {str(name): int(str(key)) for name, key in rows}
         last = int(str(self._rows(q("SELECT coalesce(max(user_key), -1) FROM log.main.users"))[0][0]))
         further = {name: last + 1 + i for i, name in enumerate(n for n in names if n not in keys)}
@@ -248,15 +252,16 @@ class EmbeddedSource:
     def _write(self, name: str, columns: Mapping[str, object]) -> None:
         schema = {"user_id": pa.string(), "user_key": pa.int64()}
         table = pa.table({k: pa.array(v, schema.get(k)) if isinstance(v, list) else v for k, v in columns.items()})
-        self._connection.register("upswing_written", table)
         target = exp.table_(name, db="main", catalog="memory")
         created = exp.Create(this=target, kind="TABLE", replace=True, expression=q("SELECT * FROM upswing_written"))
-        self._connection.execute(created.sql("duckdb"))
-        self._connection.unregister("upswing_written")
+        with self._connection.cursor() as cursor:
+            cursor.register("upswing_written", table)
+            cursor.execute(created.sql("duckdb"))
 
     def _rows(self, tree: exp.Expression) -> list[tuple[object, ...]]:
-        found: list[tuple[object, ...]] = self._connection.execute(tree.sql("duckdb")).fetchall()
-        return found
+        with self._connection.cursor() as cursor:  # a connection serves one thread at a time
+            found: list[tuple[object, ...]] = cursor.execute(tree.sql("duckdb")).fetchall()
+            return found
 
 
 def _type(kind: object) -> PropertyType:

@@ -237,12 +237,21 @@ def _require_comparable(bound: exp.Expression, types: Mapping[int, str], place: 
 
 
 def _unreadable(written: str, place: str, error: ParseError | TokenError) -> UsageError:
-    column = None
-    if isinstance(error, ParseError) and error.errors:
-        column = int(error.errors[0].get("col") or 0) - len("SELECT (")
+    column = _column_of(error, before=len("SELECT ("))
+    try:
+        sqlglot.parse_one(written, dialect="duckdb")  # a bracket too many is found only without the brackets around
+    except (ParseError, TokenError) as own:
+        column = _column_of(own) or column
     at = f", {text('at character {n}', n=column)}" if column and 0 < column <= len(written) else ""
     return UsageError(
         text("{place}: '{written}' cannot be read{at}", place=place, written=written, at=at),
         code="UP010",
         hint=text("write a condition such as amount > 50 and country = 'CN'"),
     )
+
+
+def _column_of(error: ParseError | TokenError, *, before: int = 0) -> int | None:
+    """1-based place of the trouble in the first line."""
+    if not isinstance(error, ParseError) or not error.errors or error.errors[0].get("line") != 1:
+        return None
+    return int(error.errors[0].get("col") or 0) - before or None

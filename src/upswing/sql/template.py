@@ -84,7 +84,7 @@ def _name(node: exp.Expression) -> str:
 def _spliced(value: Hole, hole: exp.Expression) -> exp.Expression:
     made = _literal(value)
     parent = hole.parent
-    if isinstance(made, exp.Query) and not isinstance(made, exp.Subquery):
+    if isinstance(made, exp.Select | exp.SetOperation):
         return exp.Subquery(this=made)
     holders = exp.Binary | exp.Unary | exp.Cast | exp.Between | exp.In
     operand = isinstance(parent, holders) and not isinstance(parent, exp.Paren)
@@ -104,12 +104,7 @@ def _literal(value: Hole) -> exp.Expression:
         value = int(value)
         return exp.Literal.number(value) if value >= 0 else exp.paren(exp.Neg(this=exp.Literal.number(-value)))
     if isinstance(value, Real):
-        value = float(value)
-        if not math.isfinite(value):
-            raise TypeError(f"not a finite number: {value}")
-        return (
-            exp.Literal.number(repr(value)) if value >= 0 else exp.paren(exp.Neg(this=exp.Literal.number(repr(-value))))
-        )
+        return _double(float(value))
     if isinstance(value, str):
         return exp.Literal.string(value)
     if isinstance(value, datetime):
@@ -117,6 +112,15 @@ def _literal(value: Hole) -> exp.Expression:
         return exp.cast(exp.Literal.string(moment.isoformat(sep=" ")), "TIMESTAMP")
     if isinstance(value, date):
         return exp.cast(exp.Literal.string(value.isoformat()), "DATE")
-    if isinstance(value, Iterable):
+    if isinstance(value, Iterable) and not isinstance(value, bytes | bytearray):
         return exp.Tuple(expressions=[_literal(v) for v in value])
     raise TypeError(f"no literal for {type(value).__name__}")
+
+
+def _double(value: float) -> exp.Expression:
+    """With an exponent, because a plain ``0.2`` is a decimal in DuckDB."""
+    if not math.isfinite(value):
+        raise TypeError(f"not a finite number: {value}")
+    digits = repr(abs(value))
+    literal = exp.Literal.number(digits if "e" in digits else digits + "e0")
+    return literal if math.copysign(1, value) > 0 else exp.paren(exp.Neg(this=literal))
