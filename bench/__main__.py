@@ -90,7 +90,6 @@ def measure(millions: float) -> list[Row]:
     note("numpy sum of the mapped columns", "numpy", bandwidth["sum"].seconds)
     workspace.close()
     duck.con.close()
-    del house, spine
     gc.collect()
     shutil.rmtree(work, ignore_errors=True)
     return rows
@@ -108,7 +107,7 @@ def write_page(rows: list[Row]) -> None:
         "",
         "Generated events (10 a user, 90 days, 8 event names), two cores, warm, in process, least of several interleaved runs;",
         "ClickHouse is chdb on a table ordered by user, DuckDB SQL runs on a table clustered by user. Answers are compared in the",
-        "same run. Made by `make bench SIZES=\"1 20\"`; figures on a shared machine are noisy, so read the ratios.",
+        'same run. Made by `make bench SIZES="1 20"`; figures on a shared machine are noisy, so read the ratios.',
         "",
         "| events | work | Upswing | ClickHouse | DuckDB SQL | Upswing / ClickHouse | Upswing / DuckDB |",
         "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
@@ -126,7 +125,13 @@ def write_page(rows: list[Row]) -> None:
                 task += f": {next(iter(found.values())):.3f} s"
             lines.append(f"| {size:g} M | {task} | {' | '.join(cells)} | {' | '.join(ratios)} |")
     peak = max(r[4] for r in rows)
-    lines += ["", f"Peak memory of the whole run, all contestants in one process: {peak:.1f} GiB.", "", "![cost against size](benchmarks.svg)", ""]
+    lines += [
+        "",
+        f"Peak memory of the whole run, all contestants in one process: {peak:.1f} GiB.",
+        "",
+        "![cost against size](benchmarks.svg)",
+        "",
+    ]
     (ROOT / "docs" / "benchmarks.md").write_text("\n".join(lines))
     _plot(rows)
 

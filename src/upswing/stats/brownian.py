@@ -156,7 +156,8 @@ class Walk:
             near = slice(*np.searchsorted(source, [target[0] - reach, target[-1] + reach]))
             distance = target[:, None] - source[None, near]
             density[start : start + CHUNK] = np.exp(-(distance**2) / (2 * step)) @ self._mass[near]
-        return density / np.sqrt(2 * np.pi * step)
+        scaled: FloatArray = density / np.sqrt(2 * np.pi * step)
+        return scaled
 
     def _step(self) -> float:
         before = float(self._times[self._look - 1]) if self._look else 0.0
