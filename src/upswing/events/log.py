@@ -65,7 +65,7 @@ class EventLog:
         if predicate is None:
             return None
         tree = parse_predicate(predicate) if isinstance(predicate, str) else predicate
-        return bind(tree, self.schema.properties)
+        return bind(tree, self.schema.properties, calendar_zone=self.calendar.timezone)
 
     def column(self, name: str) -> exp.Expression:
         """A property (or ``event``, ``user_id``) as a bound column, for breakdowns and held values.
