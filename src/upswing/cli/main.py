@@ -58,7 +58,9 @@ def main() -> None:
     set_locale(language_argument() or _language_from_environment())
     _register()
     try:
-        cli.main(standalone_mode=False)
+        code = cli.main(standalone_mode=False)  # a click Exit comes back as its code
+        if isinstance(code, int) and code:
+            sys.exit(code)
     except UpswingError as error:
         _fail(error)
     except click.exceptions.Abort:
@@ -69,8 +71,6 @@ def main() -> None:
             click.echo(json.dumps({"ok": False, "error": error.format_message(), "code": "UP600"}, ensure_ascii=False))
         error.show()
         sys.exit(2)
-    except click.exceptions.Exit as leave:
-        sys.exit(leave.exit_code)
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(0)

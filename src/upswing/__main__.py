@@ -1,0 +1,5 @@
+"""``python -m upswing`` is the same as ``upswing``."""
+
+from upswing.cli.main import main
+
+main()
