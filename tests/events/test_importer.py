@@ -226,3 +226,14 @@ def test_progress_reports_every_phase(load):
     load("user,time,event\na,2026-01-01,x\n", progress=lambda phase, share, rate: seen.append((str(phase), share)))
     assert {share for _, share in seen} == {0.0, 1.0}
     assert len({phase for phase, _ in seen}) == 5
+
+
+def test_widening_inside_one_import_keeps_digits(store, tmp_path):
+    (tmp_path / "1.csv").write_text("user,time,event,p,q\na,2026-01-01,x,9007199254740993,1\n")
+    (tmp_path / "2.csv").write_text("user,time,event,p,q\na,2026-01-02,x,1.5,1.5\n")
+    summary = import_files(store, [tmp_path / "1.csv", tmp_path / "2.csv"], calendar=Calendar())
+    assert summary.new_properties == {"p": "integer", "q": "number", "p_number": "number"}
+    assert rows_of(store, "p", "p_number", "q") == [
+        ("a", NEW_YEAR, "x", 9007199254740993, None, 1.0),
+        ("a", NEW_YEAR + DAY, "x", None, 1.5, 1.5),
+    ]

@@ -208,7 +208,7 @@ def _require(mapping: ColumnMapping, columns: Sequence[str], source: str) -> Non
         missing.remove("event")
     if not missing:
         return
-    options = {"user": "--user", "time": "--time", "event": "--event"}
+    options = {"user": "--user", "time": "--time", "event": "--event (or --event-name, if all rows are one event)"}
     raise DataError(
         text("no column of {source} can be taken for: {roles}", source=source, roles=", ".join(missing)),
         code="UP322",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from upswing.core.calendar import Calendar
@@ -258,8 +259,7 @@ def _values(
         if kind is None or not _any_value(store, staged, column):
             continue
         wanted = "channel" if column.name == mapping.channel else column.name
-        exact = kind != "integer" or _exact(store, staged, column)
-        target = plan.place(store, wanted, kind, exact=exact)
+        target = plan.place(store, wanted, kind, exact=partial(_exact, store, staged, column))
         values[target.name] = _expression(store, staged, column, kind, target, calendar)
         profile = profiles.get(column.name)
         if profile is not None and kind in ("integer", "number") and profile.unreadable:

@@ -13,8 +13,8 @@ from upswing.events.store import EventStore
 TOLERATED: Final = 0.01
 """Share of unreadable values up to which a column still counts as numeric; those rows are set aside."""
 
-EXACT: Final = 2**53
-"""Whole numbers beyond ± this are not exact as a number."""
+EXACT: Final = 2**53 - 1
+"""Whole numbers beyond ± this may lose digits as a number."""
 
 NO_VALUE: Final = ("null", "none", "na", "n/a", "nan", "\\n", "-")
 """Words that mean "no value" in a column that is numeric otherwise; compared in lower case."""
@@ -119,18 +119,25 @@ _INTEGER: Final = (
 _CODE: Final = (
     "(CASE WHEN {x} < ':' AND try_cast({x} AS DOUBLE) IS NOT NULL"
     " THEN (CASE WHEN {x} < '1' THEN regexp_matches(trim({x}), '^[-+]?0[0-9xXbB]') ELSE false END) OR contains({x}, '_')"
-    " OR (abs(try_cast({x} AS DOUBLE)) > 9007199254740992 AND try_cast({x} AS BIGINT) IS NULL"
+    " OR (abs(try_cast({x} AS DOUBLE)) > 9007199254740991 AND try_cast({x} AS BIGINT) IS NULL"
     " AND NOT regexp_matches({x}, '[.eE]')) END)"
 )
 _NUMBER: Final = (
     "(CASE WHEN {x} < ':' THEN isfinite(try_cast({x} AS DOUBLE))"
-    " AND (abs(try_cast({x} AS DOUBLE)) <= 9007199254740992 OR regexp_matches({x}, '[.eE]')) END)"
+    " AND (abs(try_cast({x} AS DOUBLE)) <= 9007199254740991 OR regexp_matches({x}, '[.eE]')) END)"
+)
+# A number for certain, and no code: one reading of the value, for columns where every value is like that.
+_PLAIN: Final = (
+    "(CASE WHEN {x} >= ':' OR contains({x}, '_') THEN false"
+    " WHEN {x} < '1' AND regexp_matches({x}, '^ *[-+]?0[0-9xXbB]') THEN false"
+    " ELSE try_cast({x} AS DOUBLE) BETWEEN -9007199254740991 AND 9007199254740991 END)"
 )
 _QUICK_NUMBER: Final = "(CASE WHEN {x} < ':' THEN try_cast({x} AS DOUBLE) IS NOT NULL END)"
 _COUNTS: Final[Mapping[str, str]] = {
     "values": "count({x})",
     "integers": "count(*) FILTER (" + _INTEGER + ")",
     "numbers": "count(*) FILTER (" + _NUMBER + ")",
+    "plain": "count(*) FILTER (" + _PLAIN + ")",
     "quick": "count(*) FILTER (" + _QUICK_NUMBER + ")",
     "codes": "count(*) FILTER (" + _CODE + ")",
     "blanks": "count(*) FILTER (lower(trim({x})) IN ({words}))",
@@ -147,7 +154,7 @@ def _first_counts(guess: Profile) -> tuple[str, ...]:
     if guess.values and guess.integers == guess.values:
         return ("values", "integers")
     if guess.values and guess.numbers == guess.values:
-        return ("values", "numbers", "codes", "integers")
+        return ("values", "plain")
     return ("values", "quick") if guess.type == "text" else _ALL
 
 
@@ -172,6 +179,6 @@ def _counted(
     found = iter(store.row(statement("SELECT {counts} FROM {relation}", counts=counts, relation=relation)))
     profiles = []
     for asked in wanted:
-        made = {("numbers" if count == "quick" else count): int(str(next(found))) for count in asked}
+        made = {("numbers" if count in ("quick", "plain") else count): int(str(next(found))) for count in asked}
         profiles.append(Profile(**made))
     return profiles

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -32,7 +33,7 @@ class SchemaPlan:
     added: list[str] = field(default_factory=list)
     widened: list[str] = field(default_factory=list)
     notes: list[Text] = field(default_factory=list)
-    _inexact: set[str] = field(default_factory=set)
+    _exactness: dict[str, list[Callable[[], bool]]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, store: EventStore) -> SchemaPlan:
@@ -40,25 +41,25 @@ class SchemaPlan:
         found = store.properties()
         return cls(found, frozenset(p.column for p in found.values()))
 
-    def place(self, store: EventStore, wanted: str, kind: PropertyType, *, exact: bool = True) -> Property:
+    def place(self, store: EventStore, wanted: str, kind: PropertyType, *, exact: Callable[[], bool]) -> Property:
         """The property that values of `kind` from a column called `wanted` go to.
 
         Args:
             store: to ask whether the log's whole numbers are exact as numbers.
             wanted: name of the column.
             kind: type that the file's values have.
-            exact: whether whole numbers in the file are exact as a number.
+            exact: says whether whole numbers in the file are exact as a number; asked only when it matters.
         """
         held = self.properties.get(wanted)
-        if kind == "integer" and not exact:
-            self._inexact.add(wanted)
+        if kind == "integer":
+            self._exactness.setdefault(wanted, []).append(exact)
         if held is None:
             return self._add(wanted, kind)
         if held.type == kind or (held.type == "text" and kind != "json"):
             if held.type != kind:
                 self.notes.append(text("'{name}' is {kind} in this file; kept as text", name=wanted, kind=kind))
             return held
-        if held.type == "number" and kind == "integer" and exact:
+        if held.type == "number" and kind == "integer" and exact():
             return held
         if held.type == "integer" and kind == "number" and self._exact_in_log(store, held):
             return self._widen(held)
@@ -103,9 +104,9 @@ class SchemaPlan:
         return self.properties.get(beside) or self._add(beside, kind)
 
     def _exact_in_log(self, store: EventStore, held: Property) -> bool:
-        if held.column not in self.columns:
-            return held.name not in self._inexact  # new in this very import
-        return not store.value(
+        if not all(exact() for exact in self._exactness.get(held.name, ())):
+            return False  # an earlier file of this very import
+        return held.column not in self.columns or not store.value(
             statement(
                 "SELECT bool_or({c} NOT BETWEEN -{most} AND {most}) FROM events", c=name(held.column), most=_EXACTLY
             )
