@@ -9,6 +9,7 @@ from rich.table import Table as RichTable
 from rich.text import Text as RichText
 
 from upswing.core.i18n import text
+from upswing.core.numbers import MISSING
 from upswing.core.results import Result, Table
 
 _ROWS = 60
@@ -24,7 +25,7 @@ def print_result(result: Result, *, console: Console | None = None) -> None:
         out.print(RichText(str(result.verdict())))
     curves = {chart.table for chart in result.charts() if chart.kind in ("line", "bar", "stacked", "interval")}
     for index, table in enumerate(result.tables()):
-        if index and table.name in curves:
+        if index and (table.name in curves or len(table.rows) > _ROWS):
             continue  # the numbers behind a curve are for the page, --json and --csv
         out.print()
         out.print(_table(table))
@@ -37,12 +38,19 @@ def _table(table: Table) -> RichTable:
     shown = RichTable(
         title=str(table.title) or None, title_justify="left", box=None, pad_edge=False, header_style="dim"
     )
-    for column in table.columns:
+    marks = {c.key: i for i, c in enumerate(table.columns) if c.key.endswith("_open")}
+    visible = [i for i, c in enumerate(table.columns) if c.key not in marks]
+    for column in (table.columns[i] for i in visible):
         right = column.unit not in ("text", "time", "date")
         shown.add_column(str(column.label), justify="right" if right else "left", overflow="fold")
     rows = table.formatted()
-    for row in rows[:_ROWS]:
-        shown.add_row(*(RichText(cell) for cell in row))
+    for values, row in zip(table.rows[:_ROWS], rows[:_ROWS], strict=True):
+        # a star marks a cell whose period is not over
+        cells = []
+        for i in visible:
+            mark = marks.get(f"{table.columns[i].key}_open")
+            cells.append(row[i] + ("*" if mark is not None and values[mark] and row[i] != MISSING else ""))
+        shown.add_row(*(RichText(cell) for cell in cells))
     if len(rows) > _ROWS:
         shown.add_row(RichText(str(text("… {n} more rows; see --csv or --json", n=len(rows) - _ROWS)), style="dim"))
     return shown
