@@ -356,8 +356,9 @@ def _caveats(
         )  # fmt: skip
         found.append(Caveat("immature", message))
     if definition.tie == "any" and len(whole):
-        done = np.where(whole.elapsed < 0, -1, whole.elapsed)
-        tied = int(np.count_nonzero((np.diff(done, axis=1) == 0).any(axis=1) & (whole.depth > 1)))
+        reached = whole.elapsed >= 0
+        same = (np.diff(whole.elapsed, axis=1) == 0) & reached[:, 1:] & reached[:, :-1]
+        tied = int(np.count_nonzero(same.any(axis=1)))
         many = int(np.count_nonzero(whole.depth > 1))
         if tied:
             message = text(

@@ -21,7 +21,7 @@ from upswing.sql.template import q
 
 _CANDIDATES = 24
 _LONGEST = 6
-_SOON = 7
+_SOON = 30
 _MISHAP = re.compile(r"error|fail|crash|exception|错误|失败|报错|崩溃", re.IGNORECASE)
 """Things that happen to users are not milestones."""
 _ONCE = 1.5
@@ -82,7 +82,7 @@ def _candidates(log: EventLog, start: int, stop: int) -> tuple[str, ...]:
     )  # fmt: skip
     rows = log.engine.rows(Query(tree))
     most = max((int(str(n)) for _, n in rows), default=0)
-    wide = [str(name) for name, n in rows if int(str(n)) >= 0.01 * most]
+    wide = [str(name) for name, n in rows if int(str(n)) >= 0.001 * most]
     wanted = [name for name in wide if not _MISHAP.search(name)]
     return tuple(wanted if len(wanted) >= 2 else wide)
 

@@ -21,7 +21,7 @@ from upswing.diagnose.lifecycle import LifecycleResult, lifecycle
 from upswing.diagnose.milestones import Milestones, propose_milestones
 from upswing.diagnose.retention import retention
 from upswing.diagnose.retention_result import RetentionResult
-from upswing.diagnose.weak_points import Division, WeakPoint, closed_steps, find_weak_points, weak_points_table
+from upswing.diagnose.weak_points import WITHIN, Division, WeakPoint, closed_steps, find_weak_points, weak_points_table
 from upswing.engines.base import Query
 from upswing.events.log import EventLog
 from upswing.spec.funnel import FunnelDefinition
@@ -35,6 +35,7 @@ _MOST_VALUES: Final = 30
 _MOST_DIMENSIONS: Final = 8
 _COVERAGE: Final = 0.8
 _PAIRED: Final = 5
+_FEW: Final = 6
 """Properties that are also looked at in pairs."""
 
 
@@ -117,11 +118,11 @@ class GrowthReview(Result):
     def _path_sentence(self) -> Text:
         path = " → ".join(self.milestones.events)
         if self.milestones.declared:
-            return text("The path: {path}, within {n} days", path=path, n=self.milestones.window_days)
+            return text("The path: {path}, within {n}", path=path, n=self.funnel.definition.window)
         return text(
-            "A path proposed from the events (declare your own with milestones: in upswing.yml): {path}, within {n} days",
+            "A path proposed from the events (declare your own with milestones: in upswing.yml): {path}, within {n}",
             path=path,
-            n=self.milestones.window_days,
+            n=self.funnel.definition.window,
         )
 
     def _slowest(self) -> Text | None:
@@ -279,7 +280,9 @@ def _divide(
             )
         )
     pairs = [_pair(a, b) for i, a in enumerate(single[:_PAIRED]) for b in single[i + 1 : _PAIRED]]
-    return users, depth, [*single, *pairs, _weeks(log, whole.chains.entry[order][mature])]
+    weeks = _weeks(log, whole.chains.entry[order][mature])
+    within = [_weeks_within(d, i, weeks) for d in single[:_PAIRED] for i in range(min(len(d.groups), _FEW))]
+    return users, depth, [*single, *pairs, weeks, *within]
 
 
 def _by_property(result: FunnelResult, dimension: str, users: NDArray[np.int64]) -> Division:
@@ -298,6 +301,12 @@ def _pair(a: Division, b: Division) -> Division:
     codes = np.where((a.codes >= 0) & (b.codes >= 0), a.codes * len(b.groups) + b.codes, -1)
     names = tuple(f"{x} × {y}" for x in a.groups for y in b.groups)
     return Division(f"{a.dimension} × {b.dimension}", names, codes)
+
+
+def _weeks_within(division: Division, index: int, weeks: Division) -> Division:
+    """Weeks of entry of one group: a change that hits only some users shows here, not in the sum."""
+    name = f"{division.dimension} = {division.groups[index]}{WITHIN}"
+    return Division(name, weeks.groups, np.where(division.codes == index, weeks.codes, -1))
 
 
 def _weeks(log: EventLog, entry: NDArray[np.int64]) -> Division:

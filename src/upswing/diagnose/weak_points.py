@@ -10,7 +10,7 @@ would then, at the group's own later rates, reach the end. The guard against noi
   groups by luck; a run of weeks is compared with all other weeks;
 - interval (Newcombe) and p-value are corrected for having chosen reference or run among many (Bonferroni), and all
   candidates together keep a false discovery rate of 5 % (Benjamini–Yekutieli, since candidates overlap);
-- the largest loss is taken first and its users are set aside at that step before the next is looked for, so the same lost
+- the sharpest gap is taken first and its users are set aside at that step before the next is looked for, so the same lost
   users are not counted under a second name;
 - a group of whom nobody ever passes is not a gap to close: the step is not open to it, and it is listed apart.
 """
@@ -33,6 +33,10 @@ from upswing.stats.proportions import newcombe_difference, two_proportion_test, 
 MIN_USERS: Final = 100
 MIN_SHARE: Final = 0.05
 LEVEL: Final = 0.05
+WITHIN: Final = " × week"
+"""How the dimension of weeks within one group ends, e.g. ``device = mobile × week``."""
+SHADOW: Final = 0.7
+"""A gap of which less than this share is left once earlier findings are set aside is their shadow."""
 MOST: Final = 20
 """Weak points looked for at most."""
 
@@ -53,8 +57,8 @@ class Division:
 
     @property
     def is_cohort(self) -> bool:
-        """Whether the groups are weeks of entry, in order of time."""
-        return self.dimension == "week"
+        """Whether the groups are weeks of entry (of everybody, or within one group), in order of time."""
+        return self.dimension == "week" or self.dimension.endswith(WITHIN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,15 +110,16 @@ class WeakPoint:
     @property
     def kind(self) -> Literal["segment", "cohort"]:
         """Whether it is a group of users or a week of entry."""
-        return "cohort" if self.dimension == "week" else "segment"
+        return "cohort" if self.dimension == "week" or self.dimension.endswith(WITHIN) else "segment"
 
     def sentence(self) -> Text:
         """What a growth manager would say."""
         if self.kind == "cohort":
+            inside = self.dimension.removesuffix(WITHIN) if self.dimension.endswith(WITHIN) else str(text("users"))
             return text(
-                "Users who came in the weeks {group}: only {rate} get from “{a}” to “{b}”, against {best} in the other weeks. "
+                "{inside}, weeks of entry {group}: only {rate} get from “{a}” to “{b}”, against {best} in the other weeks. "
                 "That is {n} users fewer per week [{low} to {high}]",
-                group=self.group, a=self.from_step, b=self.to_step, rate=format_rate(self.rate),
+                inside=inside, group=self.group, a=self.from_step, b=self.to_step, rate=format_rate(self.rate),
                 best=format_rate(self.reference_rate), n=format_count(round(self.per_week)),
                 low=format_count(round(self.per_week_lower)), high=format_count(round(self.per_week_upper)),
             )  # fmt: skip
@@ -131,7 +136,7 @@ class WeakPoint:
 def find_weak_points(
     depth: NDArray[np.int64], divisions: Sequence[Division], steps: Sequence[str], *, weeks: float, level: float = LEVEL
 ) -> list[WeakPoint]:
-    """Weak points, largest loss first.
+    """Weak points, largest loss first. Each is measured over all its users; those already explained only decide the order.
 
     Args:
         depth: deepest step of each mature user, 1-based, shape (n_users,).
@@ -145,23 +150,31 @@ def find_weak_points(
     """
     aside = [np.zeros(len(depth), dtype=bool) for _ in steps]
     found: list[WeakPoint] = []
+    refused: set[tuple[str, str, int]] = set()
     while len(found) < MOST:
         candidates = [
-            c for d in divisions for s in range(1, len(steps)) for c in _candidates(d, depth, steps, s, aside[s], weeks)
+            c
+            for d in divisions
+            for s in range(1, len(steps))
+            for c in _candidates(d, depth, steps, s, aside[s], weeks)
+            if c.key not in refused
         ]
         if not candidates:
             break
         corrected = np.atleast_1d(adjust(np.array([c.point.p_value for c in candidates]), method="benjamini_yekutieli"))
         kept = [
-            replace(c, point=replace(c.point, p_value=float(p)))
-            for c, p in zip(candidates, corrected, strict=True)
-            if p <= level and c.point.gap_lower > 0
+            (c, float(p)) for c, p in zip(candidates, corrected, strict=True) if p <= level and c.point.gap_lower > 0
         ]
         if not kept:
             break
-        best = max(kept, key=lambda c: (c.point.lost, c.point.dimension, c.point.group))
-        found.append(best.point)
-        aside[best.point.step - 1] |= best.members
+        best, p_value = max(kept, key=lambda pair: (pair[0].z, pair[0].key))
+        refused.add(best.key)
+        # what is shown is the group as a whole: a gap that only exists among the users left over is not one, and one that
+        # has nearly gone among them is the shadow of what was found before
+        whole = best.over_everybody(depth, steps, weeks)
+        if whole.gap_lower > 0 and best.point.gap >= SHADOW * whole.gap:
+            found.append(replace(whole, p_value=p_value))
+            aside[best.point.step - 1] |= best.members & (depth >= best.point.step - 1)
     return sorted(found, key=lambda w: (-w.lost, w.dimension, w.group))
 
 
@@ -208,8 +221,27 @@ def weak_points_table(points: Sequence[WeakPoint]) -> Table:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
+    """A gap among the users not yet set aside; `members` and `others` are the two sides over everybody."""
+
     point: WeakPoint
     members: NDArray[np.bool_]
+    others: NDArray[np.bool_]
+    choices: int
+    weeks: float
+    z: float
+
+    @property
+    def key(self) -> tuple[str, str, int]:
+        return (self.point.dimension, self.point.group, self.point.step)
+
+    def over_everybody(self, depth: NDArray[np.int64], steps: Sequence[str], weeks: float) -> WeakPoint:
+        p, step = self.point, self.point.step - 1
+        mine, other = depth[self.members], depth[self.others]
+        return _point(
+            p.dimension, p.group, p.reference, steps, step, mine,
+            (int(np.sum(mine >= step)), int(np.sum(mine > step))), (int(np.sum(other >= step)), int(np.sum(other > step))),
+            self.choices, self.weeks if p.kind == "cohort" else weeks,
+        )  # fmt: skip
 
 
 def _counts(
@@ -244,12 +276,13 @@ def _candidates(
         best = int(wide[int(np.argmax(lower))])
         if passed[best] / came[best] <= passed[index] / came[index]:
             continue
-        members = (division.codes == index) & ~aside
+        members = division.codes == index
+        mine, other = (int(came[index]), int(passed[index])), (int(came[best]), int(passed[best]))
         point = _point(
-            division.dimension, division.groups[index], division.groups[best], steps, step, depth[members],
-            (int(came[index]), int(passed[index])), (int(came[best]), int(passed[best])), len(wide), weeks,
+            division.dimension, division.groups[index], division.groups[best], steps, step, depth[members & ~aside],
+            mine, other, len(wide), weeks,
         )  # fmt: skip
-        yield _Candidate(point, members & (depth >= step))
+        yield _Candidate(point, members, division.codes == best, len(wide), weeks, _z(mine, other))
 
 
 def _weakest_run(
@@ -276,13 +309,21 @@ def _weakest_run(
     if z[top] <= 0:
         return
     low, high = int(first[top]), int(last[top])
-    members = (division.codes >= low) & (division.codes <= high) & counted
+    members = (division.codes >= low) & (division.codes <= high)
     name = division.groups[low] if low == high else f"{division.groups[low]} – {division.groups[high]}"
+    mine, other = (int(in_came[top]), int(in_passed[top])), (int(out_came[top]), int(out_passed[top]))
     point = _point(
-        division.dimension, name, str(text("other weeks")), steps, step, depth[members],
-        (int(in_came[top]), int(in_passed[top])), (int(out_came[top]), int(out_passed[top])), len(first), high - low + 1,
+        division.dimension, name, str(text("other weeks")), steps, step, depth[members & counted], mine, other,
+        len(first), high - low + 1,
     )  # fmt: skip
-    yield _Candidate(point, members & (depth >= step))
+    yield _Candidate(point, members, (division.codes >= 0) & ~members, len(first), high - low + 1, _z(mine, other))
+
+
+def _z(mine: tuple[int, int], other: tuple[int, int]) -> float:
+    """How far the two rates are apart in standard errors: of gaps that explain the same loss, the sharper has more."""
+    share = (mine[1] + other[1]) / (mine[0] + other[0])
+    spread = share * (1 - share) * (1 / mine[0] + 1 / other[0])
+    return float((other[1] / other[0] - mine[1] / mine[0]) / np.sqrt(spread)) if spread > 0 else 0.0
 
 
 def _point(
