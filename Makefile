@@ -16,7 +16,7 @@ test: $(VENV)/.dev ## every test, on both cores
 
 lint: $(VENV)/.dev ## style, types, imports between rooms
 	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/ruff format --check src tests bench
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
