@@ -104,7 +104,9 @@ class Calendar:
         found = [self.instant(day)]
         while found[-1] < hi or len(found) < 2:
             day = self.next_date(day, period)
-            found.append(self.instant(day))
+            begins = self.instant(day)
+            if begins > found[-1]:  # a date that a zone skipped altogether has no length
+                found.append(begins)
         return np.array(found, dtype=np.int64)
 
     def next_date(self, day: date, period: Period) -> date:

@@ -96,7 +96,11 @@ class BgNbd:
         z = t / (self.alpha + np.asarray(age) + t)
         gap = self.a - 1
         gap = gap if abs(gap) > 1e-6 else 1e-6
-        power = (1 - z) ** gap * special.hyp2f1(gap, c - self.r - np.asarray(count), c, z)
+        second = c - self.r - np.asarray(count)
+        series = special.hyp2f1(gap, second, c, z)
+        # near z = 1 scipy gives nan where c - a - b is a whole number; the function is smooth there
+        series = np.where(np.isnan(series), special.hyp2f1(gap, second + 1e-7, c, z), series)
+        power = (1 - z) ** gap * series
         return np.asarray(c / gap * (1 - power))
 
 
