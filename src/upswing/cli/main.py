@@ -48,7 +48,6 @@ def _language_from_environment() -> str:
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(package_name="upswing", message="upswing %(version)s")
-@click.option("--lang", type=click.Choice(LOCALES), default=None, expose_value=False, help="Language: en or zh-CN")
 def cli() -> None:
     """Upswing: diagnose where growth is lost, on your own event data."""
 
@@ -108,6 +107,8 @@ def _register() -> None:
         return
     from upswing.cli import prepare
 
+    cli.help = str(text("Upswing: diagnose where growth is lost, on your own event data."))
+    language_option(cli)
     prepare.register(cli)
     for verb in VERBS:
         cli.add_command(_command(verb))
@@ -123,7 +124,9 @@ def _command(verb: Verb) -> click.Command:
             raise click.exceptions.Exit(1)
 
     params: list[click.Parameter] = [_parameter(p) for p in verb.params]
-    command = click.Command(verb.name, callback=answer, params=params, help=str(verb.help) + ".")
+    command = click.Command(
+        verb.name, callback=answer, params=params, help=str(text("{sentence}.", sentence=verb.help))
+    )
     command.section = verb.group  # type: ignore[attr-defined]
     for option in (
         click.Option(["--workspace", "-w", "workspace_dir"], envvar="UPSWING_WORKSPACE", type=click.Path(path_type=Path),

@@ -53,7 +53,7 @@ class Problem:
     def __str__(self) -> str:
         place = ":".join(str(p) for p in (self.file, self.line, self.column) if p is not None)
         head = f"{place}: " if place else ""
-        tail = f"\n    {text('hint: {hint}', hint=self.hint)}" if self.hint else ""
+        tail = "\n    " + str(text("hint: {hint}", hint=self.hint)) if self.hint else ""
         return f"{head}{self.code} {self.message}{tail}"
 
     def to_dict(self) -> dict[str, object]:

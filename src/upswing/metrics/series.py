@@ -5,7 +5,7 @@ from __future__ import annotations
 import time as clock
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,8 @@ from upswing.sql.template import q
 
 _SEQUENTIAL = ("conversion", "retention")
 _SMALL = 30
+_PERIOD_WORDS: Final = {"hour": text("hour"), "day": text("day"), "week": text("week"), "month": text("month")}
+_EXAMPLE = "kind: metric, name: …, type: simple, numerator: {event: …}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class MetricsResult(Result):
 
     def title(self) -> Text:
         """The question."""
-        return text("How did the metrics move, by {period}?", period=text(self.period))
+        return text("How did the metrics move, by {period}?", period=_PERIOD_WORDS[self.period])
 
     def data(self) -> dict[str, object]:
         """Points by metric."""
@@ -130,7 +132,7 @@ def metric_series(
         raise UsageError(
             text("no metric is defined"),
             code="UP605",
-            hint=text("write one in metrics/NAME.yml: kind: metric, name: …, type: simple, numerator: {{event: …}}"),
+            hint=text("write one in metrics/NAME.yml, e.g. {example}", example=_EXAMPLE),
         )
     if period not in PERIODS:
         raise UsageError(text("no period '{period}'", period=period), code="UP622")

@@ -68,7 +68,7 @@ def _with_band(chart: Chart, table: Table) -> Markup:
         else:
             run = []
     body = _axes(frame, labels, unit) + Markup("").join(parts) + _lines(series, frame)
-    note = Markup('<p class="note">{}</p>').format(text("band: 95 % interval"))
+    note = Markup('<p class="note">{}</p>').format(text("band: interval at 95 %"))
     return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>{}').format(
         WIDTH, HEIGHT, chart.title, body, note
     )
