@@ -25,7 +25,7 @@ bench: $(VENV)/.dev ## side by side with peers; SIZES="1 20 100" in millions of 
 
 messages: $(VENV)/.dev ## collect sentences, update and compile the catalogues
 	$(BIN)/pybabel -q extract -k text -F babel.cfg --omit-header --no-location --sort-output --no-wrap -o src/upswing/locale/upswing.pot src/upswing
-	$(BIN)/pybabel -q update -D upswing -i src/upswing/locale/upswing.pot -d src/upswing/locale -l zh_CN --no-fuzzy-matching --no-wrap --omit-header
+	$(BIN)/pybabel -q update -D upswing -i src/upswing/locale/upswing.pot -d src/upswing/locale -l zh_CN --no-fuzzy-matching --no-wrap
 	$(BIN)/pybabel -q compile -D upswing -d src/upswing/locale
 
 constraints: $(VENV)/.dev ## pin what is installed now, without addresses

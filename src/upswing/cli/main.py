@@ -116,7 +116,8 @@ def _register() -> None:
 
 def _command(verb: Verb) -> click.Command:
     def answer(workspace_dir: Path | None, as_json: bool, as_csv: bool, html: Path | None, **given: Any) -> None:
-        arguments = {k: list(v) if isinstance(v, tuple) else v for k, v in given.items() if v not in (None, (), False)}
+        said = {k: v for k, v in given.items() if v is not None and v is not False and v != ()}
+        arguments = {k: list(v) if isinstance(v, tuple) else v for k, v in said.items()}
         with open_workspace(workspace_dir) as workspace:
             result: Result = getattr(workspace, verb.method)(**arguments)
         emit(result, as_json=as_json, as_csv=as_csv, html=html)

@@ -1,0 +1,1 @@
+"""Run-time facts in a database: people, keys, audit, jobs, alerts."""

@@ -1,0 +1,1 @@
+"""One process that serves a workspace: intake, API, sign-in."""

@@ -1,0 +1,1 @@
+"""Who is held back by what, and which change is worth trying first."""

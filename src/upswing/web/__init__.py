@@ -1,0 +1,1 @@
+"""Pages: a growth manager's working day, rendered on the server."""

@@ -1,0 +1,26 @@
+"""One open workspace: every verb, each a thin call into a room of the house.
+
+>>> from upswing import Workspace
+>>> ws = Workspace.create("/tmp/acme", timezone="Asia/Shanghai")   # doctest: +SKIP
+>>> ws.import_events(["events.csv"], user="uid", time="ts")        # doctest: +SKIP
+>>> ws.funnel(steps=["view", "pay[amount > 50]"], within="7d")     # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+from upswing.workspace.data import DataVerbs
+from upswing.workspace.diagnose import DiagnoseVerbs
+from upswing.workspace.metrics import MetricVerbs
+from upswing.workspace.review import ReviewVerbs
+from upswing.workspace.strategy import StrategyVerbs
+
+__all__ = ["Workspace"]
+
+
+class Workspace(DiagnoseVerbs, StrategyVerbs, MetricVerbs, ReviewVerbs, DataVerbs):
+    """A folder with definitions and an event log, open for questions; each room of the house brings its verbs.
+
+    Args:
+        root: the folder; it holds ``upswing.yml``.
+        project: what ``upswing.yml`` says.
+    """

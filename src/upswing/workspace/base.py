@@ -1,0 +1,276 @@
+"""An open workspace: its folder, log and definitions, and what every room's verbs read their arguments with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from upswing.core.errors import UsageError
+from upswing.core.i18n import set_locale, text
+from upswing.spec.definitions import PROJECT_FILE, Definitions, load_project
+from upswing.spec.files import write_yaml
+from upswing.spec.project import WorkspaceSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from upswing.events.log import EventLog
+    from upswing.events.segments import SegmentResolver
+    from upswing.events.store import EventStore
+    from upswing.spec.funnel import FunnelDefinition
+    from upswing.spec.segment import SegmentDefinition
+    from upswing.spec.steps import EventMatch
+
+
+Moment = str | None
+
+
+class OpenWorkspace:
+    """A folder with definitions and an event log, open for questions.
+
+    Args:
+        root: the folder; it holds ``upswing.yml``.
+        project: what ``upswing.yml`` says.
+    """
+
+    def __init__(self, root: Path, project: WorkspaceSpec) -> None:
+        self.root = root
+        self.project = project
+        self._log: EventLog | None = None
+        self._definitions: Definitions | None = None
+
+    # -- opening and preparing ------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, folder: str | Path, **settings: Any) -> Self:
+        """Make a workspace: the folder, ``upswing.yml`` and an empty log.
+
+        Args:
+            folder: where; made if missing.
+            settings: keys of ``upswing.yml``, e.g. ``timezone="Asia/Shanghai"``, ``currency="CNY"``.
+
+        Raises:
+            UsageError: UP601 there is a workspace already.
+        """
+        root = Path(folder)
+        if (root / PROJECT_FILE).exists():
+            raise UsageError(text("'{folder}' is a workspace already", folder=root), code="UP601")
+        project = WorkspaceSpec.model_validate({"project": root.resolve().name or "workspace", **settings})
+        root.mkdir(parents=True, exist_ok=True)
+        write_yaml(root / PROJECT_FILE, _written(project))
+        workspace = cls(root, project)
+        if project.engine.type == "duckdb" and project.source is None:
+            from upswing.events.store import EventStore
+
+            (root / "data").mkdir(exist_ok=True)
+            EventStore.create(workspace.log_path).close()
+        return workspace
+
+    @classmethod
+    def open(cls, folder: str | Path = ".") -> Self:
+        """Open a workspace.
+
+        Raises:
+            UsageError: UP602 the folder is not a workspace.
+            DefinitionError: ``upswing.yml`` has problems; all are listed.
+        """
+        root = Path(folder)
+        return cls(root, load_project(root))
+
+    @property
+    def log_path(self) -> Path:
+        """The embedded log's file."""
+        return self.root / self.project.engine.path
+
+    @property
+    def log(self) -> EventLog:
+        """The event log, opened for reading when first asked for."""
+        if self._log is None:
+            from upswing.engines.open import open_engine
+            from upswing.events.log import EventLog
+
+            self._log = EventLog(open_engine(self.root, self.project), self.project.calendar)
+        return self._log
+
+    @property
+    def definitions(self) -> Definitions:
+        """All definitions of the workspace's files."""
+        if self._definitions is None:
+            self._definitions = Definitions.load(self.root)
+        return self._definitions
+
+    def close(self) -> None:
+        """Let go of the log's file."""
+        if self._log is not None:
+            self._log.engine.close()
+            self._log = None
+        self._definitions = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def use_locale(self) -> None:
+        """Speak the workspace's language from here on."""
+        set_locale(self.project.locale)
+
+    # -- segments and definitions, for the rooms' verbs ------------------------------------------------------------
+
+    def _reading(self) -> EventStore:
+        """The log's own tables, for reading: other readers are not kept out."""
+        import duckdb
+
+        from upswing.engines.source import open_error
+        from upswing.events.store import EventStore
+
+        self.log.require_events()
+        self.close()
+        try:
+            return EventStore(self.log_path, duckdb.connect(str(self.log_path), read_only=True))
+        except duckdb.Error as error:
+            raise open_error(error, self.log_path) from None
+
+    def _resolver(self) -> SegmentResolver:
+        from upswing.events.segments import SegmentResolver
+
+        return SegmentResolver(self.log, self._segment_definition, self.root)
+
+    def _segment_definition(self, name: str) -> SegmentDefinition:
+        from upswing.spec.segment import SegmentDefinition
+
+        return self.definitions.get("segment", name, SegmentDefinition)
+
+    def _users(self, segment: str | None, stop: Moment) -> NDArray[np.int64] | None:
+        """Users of a segment, named or written as a condition; None = everybody."""
+        if segment is None:
+            return None
+        from upswing.spec.predicates import ExpressionCondition
+        from upswing.spec.segment import SegmentDefinition
+
+        if segment in self.definitions.by_kind.get("segment", {}) or segment.isidentifier():
+            definition = self._segment_definition(segment)
+        else:
+            definition = SegmentDefinition(name="written", all=[ExpressionCondition(expr=segment)])
+        as_of = None if stop is None else self.log.calendar.instant(stop)
+        return self._resolver().users(definition, as_of=as_of)
+
+    def _comparison(self, by: str | None, stop: Moment) -> tuple[str | None, tuple[str, NDArray[np.int64]] | None]:
+        """``segment:NAME`` as a segment to compare with everybody else; anything else is a property."""
+        if by is None or not by.startswith("segment:"):
+            return by, None
+        name = by.removeprefix("segment:")
+        users = self._users(name, stop)
+        assert users is not None
+        return None, (name, users)
+
+    def _match(self, written: str | Mapping[str, Any] | EventMatch, what: str) -> EventMatch:
+        from upswing.spec.steps import EventMatch, parse_match
+
+        if isinstance(written, EventMatch):
+            return written
+        if isinstance(written, Mapping):
+            return EventMatch.model_validate(written)
+        return parse_match(written, known=self.log.schema.events, what=what)
+
+    def _funnel_definition(self, name: str | None, options: Options) -> FunnelDefinition:
+        from upswing.spec.funnel import FunnelDefinition
+        from upswing.spec.predicates import ExpressionCondition
+        from upswing.spec.steps import Step, parse_step
+
+        known = self.log.schema.events
+        steps = options.take("steps")
+        if steps is not None:
+            made = [parse_step(s, known=known) if isinstance(s, str) else Step.model_validate(s) for s in steps]
+            options.set("steps", made)
+        if options.get("within") is not None:
+            options.set("window", options.take("within"))
+        excluded = options.take("exclude", [])
+        if excluded:
+            options.set("exclude", [_exclusion(e, len(options.get("steps") or ()), known) for e in excluded])
+        where = options.take("where")
+        if isinstance(where, str):
+            options.set("where", [ExpressionCondition(expr=where)])
+        definition: FunnelDefinition = self._definition(
+            "funnel", FunnelDefinition, name, options, needed="--step EVENT --step EVENT"
+        )
+        return definition
+
+    def _definition(self, kind: str, model: Any, name: str | None, options: Options, *, needed: str | None) -> Any:
+        """The named definition with the given keys changed, or a new one from the keys alone."""
+        from pydantic import ValidationError
+
+        if name is not None:
+            base = self.definitions.get(kind, name, model)
+            changed = {**{k: getattr(base, k) for k in base.model_fields_set}, **options.rest()}
+        else:
+            changed = {"name": "written", **options.rest()}
+            if needed is not None and len(changed) == 1:
+                known = self.definitions.by_kind.get(kind, {})
+                raise UsageError(
+                    text("no {kind} asked for", kind=kind),
+                    code="UP604",
+                    hint=text("give {needed}, or a name: {names}", needed=needed, names=", ".join(known) or "–"),
+                )
+        try:
+            return model.model_validate(changed)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(p) for p in first["loc"])
+            cause = str(first["msg"]).removeprefix("Value error, ")
+            raise UsageError(text("{key}: {cause}", key=where or kind, cause=cause), code="UP605") from None
+
+
+class Options:
+    """Keyword arguments that are taken one by one; what is left goes into a definition."""
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self._given = {k: v for k, v in given.items() if v is not None}
+
+    def take(self, key: str, default: Any = None) -> Any:
+        """Remove an argument and return it."""
+        return self._given.pop(key, default)
+
+    def get(self, key: str) -> Any:
+        """An argument that stays."""
+        return self._given.get(key)
+
+    def set(self, key: str, value: Any) -> None:
+        """Give or replace an argument."""
+        self._given[key] = value
+
+    def rest(self) -> dict[str, Any]:
+        """What was not taken."""
+        return dict(self._given)
+
+
+def _exclusion(written: str | Mapping[str, Any], n_steps: int, known: Mapping[str, int]) -> dict[str, Any]:
+    """Read ``EVENT`` or ``EVENT@2-3``."""
+    from upswing.spec.steps import parse_match
+
+    if isinstance(written, Mapping):
+        return dict(written)
+    event, _, places = written.rpartition("@") if written not in known and "@" in written else (written, "", "")
+    match = parse_match(event, known=known, what="exclusion").model_dump(exclude_none=True)
+    first, _, last = places.partition("-")
+    if places and not (first.isdigit() and last.isdigit()):
+        raise UsageError(
+            text("exclusion '{written}' is not readable", written=written),
+            code="UP631",
+            hint=text("write EVENT, or EVENT@2-3 for between step 2 and step 3"),
+        )
+    return {**match, "between": [int(first), int(last)] if places else [1, n_steps or 2]}
+
+
+def _written(project: WorkspaceSpec) -> dict[str, Any]:
+    """What ``upswing.yml`` says at the start: the settings people change first."""
+    body = project.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    first = {"schema": 1, "project": project.project, "timezone": project.timezone, "week_start": project.week_start,
+             "currency": project.currency, "locale": project.locale}  # fmt: skip
+    return {**first, **body}
