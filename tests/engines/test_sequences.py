@@ -1,5 +1,6 @@
 """The same random logs and requests through the spine, through Parquet without import and through ClickHouse."""
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,7 +14,6 @@ from tests.engines.logs import Asked, actual, as_arrow, expected, no_nan, with_g
 from tests.oracles.event import Event
 from tests.strategies import EPOCH, NAMES, short_logs
 from upswing.core.errors import EngineError
-from upswing.engines import spine as spines
 from upswing.engines.base import Category, Key, Mark, Number, Query, SequenceRequest
 from upswing.engines.clickhouse import ClickHouseEngine
 from upswing.engines.duckdb import DuckDBEngine
@@ -190,13 +190,23 @@ def test_rows_that_never_come_in_order_are_refused(tmp_path: Path, monkeypatch: 
 
     def misbuilt(self, version):
         made = build(self, version)
-        return spines.Spine(
-            made.version, made.events, made.users, made.offsets, made.times, made.codes, made.order, ~made.parity
-        )
+        return replace(made, parity=~made.parity)
 
     monkeypatch.setattr(DuckDBEngine, "_build", misbuilt)
     with pytest.raises(EngineError, match="UP703"):
         list(engine.sequences(MARK))
+    engine.close()
+
+
+def test_mapped_columns_of_another_format_are_written_anew(tmp_path: Path) -> None:
+    write_log(tmp_path / "log.duckdb", SAMPLE)
+    engine = DuckDBEngine.open(tmp_path / "log.duckdb")
+    assert actual(engine, MARK) == expected(SAMPLE, SAMPLE_ASKED)
+    engine.close()
+    described = next((tmp_path / "log.spine").glob("*/meta.json"))
+    described.write_text(described.read_text().replace('"format": ', '"format": 9'))
+    engine = DuckDBEngine.open(tmp_path / "log.duckdb")
+    assert actual(engine, MARK) == expected(SAMPLE, SAMPLE_ASKED)
     engine.close()
 
 

@@ -23,7 +23,7 @@ from upswing.diagnose.scan import Keys, Scan
 from upswing.engines.base import Category, Key, Number, SequenceRequest
 from upswing.events.log import EventLog, Matcher
 from upswing.sequences.batch import Sequences
-from upswing.sequences.funnel import Chains, FunnelRules, chains, join
+from upswing.sequences.funnel import Chains, FunnelRules, chains, join, same_time
 from upswing.spec.funnel import Attribution, FunnelDefinition
 from upswing.spec.predicates import conjunction
 from upswing.spec.steps import ANY_EVENT, EventMatch
@@ -356,9 +356,7 @@ def _caveats(
         )  # fmt: skip
         found.append(Caveat("immature", message))
     if definition.tie == "any" and len(whole):
-        reached = whole.elapsed >= 0
-        same = (np.diff(whole.elapsed, axis=1) == 0) & reached[:, 1:] & reached[:, :-1]
-        tied = int(np.count_nonzero(same.any(axis=1)))
+        tied = same_time(whole)
         many = int(np.count_nonzero(whole.depth > 1))
         if tied:
             message = text(

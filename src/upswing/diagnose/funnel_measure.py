@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from upswing.core.calendar import Calendar
 from upswing.core.units import DAY, HOUR, MINUTE, SECOND, Period
 from upswing.diagnose.funnel_result import Bin, CurvePoint, FunnelStep, Target, TrendRow
-from upswing.sequences.funnel import Chains
+from upswing.sequences.funnel import Chains, step_times
 from upswing.sequences.ranks import order_statistics
 from upswing.spec.funnel import FunnelDefinition
 from upswing.spec.steps import Step
@@ -22,6 +22,7 @@ _WIDTHS: Final = (
     SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE,
     HOUR, 2 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 30 * DAY,
 )  # fmt: skip
+_NO_TIMES: Final = (np.empty(0, np.int64), np.empty(0, np.int64))
 _BINS: Final = 24
 _POINTS: Final = 60
 _EXACT: Final = 200_000
@@ -44,9 +45,8 @@ def measure_steps(definition: FunnelDefinition, chains: Chains, horizon: int) ->
         users = int(np.count_nonzero(reached))
         ripe = int(np.count_nonzero(reached & mature)) if users else 0
         before = found[anchor] if k else None
-        since = chains.elapsed[reached, k] if k else np.empty(0, np.int64)
+        since, previous = step_times(chains, reached, k) if k else _NO_TIMES
         quantiles = _quantiles(since, (0.25, 0.5, 0.75, 0.9))
-        previous = since - _before(chains.elapsed, k)[reached] if k else since
         passed = users / before.users if before and before.users else (1.0 if before is None else None)
         interval = wilson_interval(users, before.users) if before and before.users else None
         found.append(
@@ -141,17 +141,6 @@ def _first_entries(chains: Chains) -> Times:
     order = np.argsort(chains.period, kind="stable")
     _, first = np.unique(chains.period[order], return_index=True)
     return chains.entry[order][first]
-
-
-def _before(elapsed: Times, k: int) -> Times:
-    """Elapsed time of the last step taken before step k (0-based)."""
-    before = elapsed[:, k - 1].copy()
-    for earlier in range(k - 2, -1, -1):
-        skipped = before < 0
-        if not skipped.any():
-            break
-        before[skipped] = elapsed[skipped, earlier]
-    return before
 
 
 def _quantiles(times: Times, shares: tuple[float, ...]) -> list[float | None]:

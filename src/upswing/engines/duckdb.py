@@ -81,7 +81,7 @@ class DuckDBEngine:
         connection = connect(file.parent, memory_limit=memory_limit, threads=threads)
         try:
             attach(connection, file, read_only=read_only)
-            return cls(connection, EmbeddedSource(connection, file), spine_dir=folder)
+            return cls(connection, EmbeddedSource(connection, file, read_only=read_only), spine_dir=folder)
         except Exception:
             connection.close()
             raise

@@ -190,11 +190,7 @@ def _binding_range(spine: Spine, request: SequenceRequest) -> tuple[int | None, 
     """The request's range, without bounds that drop nothing."""
     if spine.n_events == 0:
         return None, None
-    first, last = _span(spine)
+    first, last = spine.first_time, spine.last_time
     start = None if request.start is None or request.start <= first else request.start
     stop = None if request.stop is None or request.stop > last else request.stop
     return start, stop
-
-
-def _span(spine: Spine) -> tuple[int, int]:
-    return int(spine.times[spine.offsets[:-1]].min()), int(spine.times[spine.offsets[1:] - 1].max())

@@ -107,9 +107,10 @@ class EmbeddedSource:
 
     row_number: str | None = "rowid"
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool = False) -> None:
         self._connection = connection
         self._path = path
+        self._unchanging = read_only  # DuckDB lets nobody write to a file that is attached for reading
         present = {
             str(r[0]) for r in self._rows(q("SELECT table_name FROM duckdb_tables() WHERE database_name = 'log'"))
         }
@@ -126,7 +127,8 @@ class EmbeddedSource:
 
     def version(self) -> str:
         """From the log's own counters, its imports and its size."""
-        self._refresh()
+        if not self._unchanging:
+            self._refresh()
         return self._read_version
 
     def properties(self) -> dict[str, Property]:

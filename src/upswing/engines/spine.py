@@ -34,7 +34,7 @@ from upswing.engines.source import Intervals
 
 Ints = NDArray[np.int64]
 Chunk = tuple[Ints, Ints, NDArray[Any]]
-_FORMAT: Final = 1
+_FORMAT: Final = 2
 _STALE_SECONDS: Final = 6 * 3600
 _UNFINISHED: Final = ".building-"
 
@@ -51,6 +51,8 @@ class Spine:
     codes: NDArray[Any]
     order: NDArray[Any] | None
     parity: NDArray[np.uint8]
+    first_time: int
+    last_time: int
 
     @property
     def n_events(self) -> int:
@@ -73,7 +75,7 @@ def load(folder: Path, version: str) -> Spine | None:
         arrays = {name: np.load(place / f"{name}.npy", mmap_mode="r") for name in meta["arrays"]}
     except (OSError, ValueError, KeyError):
         return None
-    return _spine(version, tuple(meta["events"]), arrays)
+    return _spine(version, meta, arrays)
 
 
 def build(
@@ -97,7 +99,8 @@ def build(
     work = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
     try:
         arrays = _write(work, chunks, n_rows, len(events), intervals)
-        meta = {"format": _FORMAT, "events": list(events), "arrays": arrays}
+        first, last = _span(work) if n_rows else (0, 0)
+        meta = {"format": _FORMAT, "events": list(events), "arrays": arrays, "first_time": first, "last_time": last}
         (work / "meta.json").write_text(json.dumps(meta, ensure_ascii=False), encoding="utf-8")
         _publish(work, folder / version)
     finally:
@@ -114,11 +117,18 @@ def drop(folder: Path, version: str) -> None:
     shutil.rmtree(folder / version, ignore_errors=True)
 
 
-def _spine(version: str, events: tuple[str, ...], arrays: dict[str, NDArray[Any]]) -> Spine:
+def _spine(version: str, meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Spine:
     return Spine(
-        version, events, arrays["users"], arrays["offsets"], arrays["times"], arrays["codes"], arrays.get("order"),
-        arrays["parity"],
+        version, tuple(meta["events"]), arrays["users"], arrays["offsets"], arrays["times"], arrays["codes"],
+        arrays.get("order"), arrays["parity"], meta["first_time"], meta["last_time"],
     )  # fmt: skip
+
+
+def _span(work: Path) -> tuple[int, int]:
+    """Earliest and latest time: kept, because every question asks whether its range drops anything."""
+    offsets = np.load(work / "offsets.npy", mmap_mode="r")
+    times = np.load(work / "times.npy", mmap_mode="r")
+    return int(times[offsets[:-1]].min()), int(times[offsets[1:] - 1].max())
 
 
 def _write(work: Path, chunks: Iterable[Chunk], n_rows: int, n_names: int, intervals: Intervals) -> list[str]:
@@ -182,7 +192,7 @@ def _publish(work: Path, place: Path) -> None:
     try:
         work.rename(place)
     except OSError:
-        if not (place / "meta.json").exists():  # a leftover without its description: replace it
+        if load(place.parent, place.name) is None:  # a leftover, or of another format: replace it
             shutil.rmtree(place, ignore_errors=True)
             work.rename(place)
 

@@ -17,6 +17,7 @@ from upswing.sequences import funnel_units as units
 from upswing.sequences.batch import Sequences
 from upswing.sequences.funnel_plain import TIE_ANY, TIE_INGEST, TIE_STRICT, plain_chains
 from upswing.sequences.funnel_strict import crowding
+from upswing.sequences.funnel_times import chain_times, ties, times_at
 from upswing.sequences.funnel_units import Units
 from upswing.sequences.funnel_walk import ANY, ORDERED, STRICT, walk_chains
 
@@ -163,16 +164,28 @@ def chains(batch: Sequences, rules: FunnelRules) -> Chains:
         )
         stops = laid.batch.offsets[owner + 1]
     unit, depth, rows, removed = _follow(batch, laid, owner, starts, stops, periods, rules)
-    gone = np.zeros(len(owner), np.bool_)
-    gone[removed] = True
-    kept = ~gone[unit]
-    unit, depth, rows = unit[kept], depth[kept], rows[kept]
+    if len(removed):
+        gone = np.zeros(len(owner), np.bool_)
+        gone[removed] = True
+        kept = ~gone[unit]
+        unit, depth, rows = unit[kept], depth[kept], rows[kept]
     found = _gather(laid, rules, owner, periods, starts, unit, depth, rows)
     if rules.hold and rules.count in ("users", "sessions"):
         found = _best_per_parent(found, laid.parent[owner[unit]], rules)
         removed = removed[np.unique(laid.parent[owner[removed]], return_index=True)[1]]
     looked_at = batch.n_users if rules.count == "users" else laid.batch.n_users
     return replace(found, removed=laid.batch.users[owner[removed]], units=looked_at, events=batch.n_events)
+
+
+def step_times(found: Chains, reached: NDArray[np.bool_], step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """µs from the entry, and from the last step taken before, to a step (0-based) of the chains that reached it."""
+    since, previous = times_at(_frozen(found.elapsed.T), _frozen(reached), step, int(np.count_nonzero(reached)))
+    return since, previous
+
+
+def same_time(found: Chains) -> int:
+    """Number of chains with two steps in a row, both taken, at the very same time."""
+    return int(ties(_frozen(found.elapsed.T)))
 
 
 def _lay_out(batch: Sequences, rules: FunnelRules) -> Units:
@@ -277,24 +290,17 @@ def _gather(
     rows: NDArray[np.int32],
 ) -> Chains:
     here = laid.batch
-    base = starts[unit]
-    entry_row = base + rows[:, 0]
-    entry = here.times[entry_row]
-    elapsed = np.full(rows.shape, -1, np.int64, order="F")  # read step by step
-    if len(rows):
-        elapsed[:, 0] = 0
-    for step in range(1, rules.steps):
-        reached = np.flatnonzero(rows[:, step] >= 0)
-        since = here.times[base[reached] + rows[reached, step]] - entry[reached]
-        elapsed[reached, step] = np.maximum(since, 0)  # profiles may take steps a moment out of order
+    entry = np.empty(len(unit), np.int64)
+    elapsed = np.empty((rules.steps, len(unit)), np.int64)  # read step by step
+    chain_times(_frozen(starts), _frozen(here.times), unit, rows, entry, elapsed)
     group = np.full(len(unit), NO_GROUP, np.int32)
     if rules.group is not None:
         at = _attributed(rules.attribution, rows, depth)
         codes = here.columns[rules.group]
         known = at >= 0
-        group[known] = codes[base[known] + at[known]]
+        group[known] = codes[starts[unit[known]] + at[known]]
     period = periods[unit].astype(np.int32) if len(periods) else np.zeros(len(unit), np.int32)
-    return Chains(here.users[owner[unit]], depth, entry, elapsed, group, period, np.empty(0, np.int64))
+    return Chains(here.users[owner[unit]], depth, entry, elapsed.T, group, period, np.empty(0, np.int64))
 
 
 def _attributed(attribution: str | int, rows: NDArray[np.int32], depth: NDArray[np.uint8]) -> NDArray[np.int32]:
@@ -322,4 +328,4 @@ def _frozen(array: NDArray[np.generic]) -> NDArray[np.generic]:
     return view
 
 
-__all__ = ["FOREVER", "NO_GROUP", "Chains", "FunnelRules", "chains", "join"]
+__all__ = ["FOREVER", "NO_GROUP", "Chains", "FunnelRules", "chains", "join", "same_time", "step_times"]
