@@ -23,6 +23,7 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "retention": ("upswing.spec.retention", "RetentionDefinition"),
     "paths": ("upswing.spec.paths", "PathsDefinition"),
     "metric": ("upswing.spec.metric", "MetricDefinition"),
+    "tree": ("upswing.spec.tree", "TreeDefinition"),
 }
 """Kind → module and model; loaded when first needed."""
 

@@ -11,6 +11,7 @@ from upswing.core.errors import Problem, Problems, did_you_mean
 from upswing.core.i18n import Text, text
 from upswing.spec.definitions import Definitions
 from upswing.spec.files import Document
+from upswing.spec.tree import check_trees
 from upswing.sql.expressions import parse_predicate
 
 _REFERENCES = {"segment": "segment", "metric": "metric", "funnel": "funnel"}
@@ -33,6 +34,7 @@ def check_references(
         events: event names of the log; None = do not compare.
         properties: property names of the log; None = do not compare.
     """
+    check_trees(definitions, problems)
     for document in definitions.documents.values():
         for path, key, value in _walk(document.data, ()):
             if key in _REFERENCES and isinstance(value, str):
