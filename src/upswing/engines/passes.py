@@ -49,18 +49,13 @@ def kept_rows(
         kept: rows to keep, shape (n_rows,).
     """
     counts = np.zeros(len(offsets) - 1, np.int64)
-    total = 0
-    for u in range(len(counts)):
-        if chosen[u]:
-            for i in range(offsets[u], offsets[u + 1]):
-                counts[u] += kept[i]
-            total += counts[u]
-    rows = np.empty(total, np.int64)
+    rows = np.empty(len(kept) + 1, np.int64)
     at = 0
     for u in range(len(counts)):
-        if counts[u]:
+        if chosen[u]:
+            before = at
             for i in range(offsets[u], offsets[u + 1]):
-                if kept[i]:
-                    rows[at] = i
-                    at += 1
-    return rows, counts
+                rows[at] = i  # written always and kept by moving on: no branch to guess
+                at += kept[i]
+            counts[u] = at - before
+    return rows[:at], counts

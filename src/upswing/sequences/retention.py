@@ -139,39 +139,50 @@ def _retention(  # type: ignore[no-untyped-def]  # noqa: ANN202
     found = np.empty(longest + 1, dtype=np.int64)
     counts = np.empty(longest + 1, dtype=np.int64)
     lags = np.empty(longest + 1, dtype=np.int64)
+    start_rows = np.empty(longest + 1, dtype=np.int64)  # row of the start in each of the user's calendar periods
     for user in range(len(offsets) - 1):
         lo, hi = offsets[user], offsets[user + 1]
-        n_starts = _starts(lo, hi, times, marks, edges, step, table, span, entry, n_cohorts, first_rows, cohorts)
-        if n_starts == 0:
-            continue
         n_found = 0
         if rolling == 0:
-            n_found = _periods(first_rows[0], hi, times, marks, edges, step, table, found, counts)
-        passed = 0
-        for s in range(n_starts):
-            row, cohort = first_rows[s], cohorts[s]
-            origin = times[row]
-            group = 0 if n_groups == 1 else (codes[row] if codes[row] >= 0 else n_groups - 1)
+            n_found = _periods(lo, hi, times, marks, edges, step, table, span, n_cohorts, found, counts, start_rows)
+            if n_found and entry != 0:
+                start_rows[:n_found] = -1
+        if rolling != 0 or entry != 0:
+            n_starts = _starts(lo, hi, times, marks, edges, step, table, span, entry, n_cohorts, first_rows, cohorts)
+            if n_starts == 0:
+                continue
             if rolling == 0:
-                while passed < n_found and found[passed] <= cohort:
-                    passed += 1
-                n = 0
-                for i in range(passed, n_found):
-                    if found[i] - cohort >= n_lags and way != 1:
+                for i in range(n_found):
+                    if found[i] == cohorts[0]:
+                        start_rows[i] = first_rows[0]
+        for s in range(n_found if rolling == 0 else n_starts):
+            row, cohort = (start_rows[s], found[s]) if rolling == 0 else (first_rows[s], cohorts[s])
+            if row < 0:
+                continue
+            group = 0 if n_groups == 1 else (codes[row] if codes[row] >= 0 else n_groups - 1)
+            n = 0
+            if rolling == 0:
+                for i in range(s + 1, n_found):
+                    lag = found[i] - cohort
+                    if lag >= n_lags and way != 1:
                         break
-                    if counts[i] >= min_count:
-                        lags[n] = found[i] - cohort
-                        n += 1
+                    lags[n] = lag
+                    n += counts[i] >= min_count
             else:
+                origin = times[row]
                 n = _rolling_lags(row, hi, times, marks, origin, rolling, min_count, n_lags, way, lags)
                 ages[group, cohort, max(0, min(n_lags, (horizon - origin) // rolling))] += 1
             sizes[group, cohort] += 1
-            cells = retained[group, cohort]
             watched = asked[1] == cohort and (asked[0] == -1 or asked[0] == group)
-            before = cells[asked[2]] if watched else 0
-            _credit(way, lags, n, n_lags, brackets, cells)
+            before = retained[group, cohort, asked[2]] if watched else 0
+            if way == 0:
+                retained[group, cohort, 0] += 1
+                for i in range(n):
+                    retained[group, cohort, lags[i]] += 1
+            else:
+                _credit(way, lags, n, n_lags, brackets, retained[group, cohort])
             if watched:
-                standing[user] = 2 if cells[asked[2]] > before else 1
+                standing[user] = 2 if retained[group, cohort, asked[2]] > before else 1
             if len(amounts) > 0:
                 _add_amounts(row, lo, hi, times, marks, amounts, edges, step, table, cohort, rolling,
                              sums[group, cohort])  # fmt: skip
@@ -209,22 +220,25 @@ def _starts(lo, hi, times, marks, edges, step, table, span, entry, n_cohorts, fi
 
 
 @njit(cache=True, nogil=True)
-def _periods(row, hi, times, marks, edges, step, table, found, counts):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
-    """Calendar periods with return events and their number, ascending; returns how many periods."""
+def _periods(lo, hi, times, marks, edges, step, table, span, n_cohorts, found, counts, start_rows):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    """Calendar periods with events, ascending: each one's number of returns and first start (-1 none); how many."""
+    start, stop = max(span[0], edges[0]), min(span[1], edges[n_cohorts])
+    last = edges[-1]
     n, until = 0, edges[0]
-    for i in range(row, hi):
-        if not marks[i] & 2:
-            continue
+    for i in range(lo, hi):
         time = times[i]
-        if time < until:
-            counts[n - 1] += 1
+        if time >= until:
+            if time >= last:
+                break
+            period = period_at(edges, step, table, time)
+            found[n], counts[n], start_rows[n] = period, 0, -1
+            until = edges[period + 1]
+            n += 1
+        elif n == 0:
             continue
-        if time >= edges[-1]:
-            break
-        found[n] = period_at(edges, step, table, time)
-        counts[n] = 1
-        until = edges[found[n] + 1]
-        n += 1
+        counts[n - 1] += (marks[i] >> 1) & 1
+        if marks[i] & 1 and start_rows[n - 1] < 0 and start <= time < stop:
+            start_rows[n - 1] = i
     return n
 
 
@@ -266,10 +280,7 @@ def _credit(way, lags, n, n_lags, brackets, cells):  # type: ignore[no-untyped-d
     cells[0] += 1
     if n == 0:
         return
-    if way == 0:
-        for i in range(n):
-            cells[lags[i]] += 1
-    elif way == 1:
+    if way == 1:
         for lag in range(1, min(lags[n - 1], n_lags - 1) + 1):
             cells[lag] += 1
     else:
