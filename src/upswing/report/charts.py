@@ -29,10 +29,10 @@ def draw(chart: Chart, table: Table) -> Markup:
     band = [key for key in ("lower", "upper") if key in chart.y]
     if chart.kind in ("line", "interval") and len(band) == 2 and chart.series is None:
         return _with_band(chart, table)
-    series = _series(chart, table)
+    series = series_of(chart, table)
     if not series or not any(values for _, values in series):
         return Markup("")
-    labels = _labels(chart, table)
+    labels = labels_of(chart, table)
     unit = next(c.unit for c in table.columns if c.key == chart.y[0])
     stacked = chart.kind == "stacked"
     low, high = _extent(series, stacked=stacked)
@@ -51,8 +51,8 @@ def draw(chart: Chart, table: Table) -> Markup:
 def _with_band(chart: Chart, table: Table) -> Markup:
     """Lines with their interval as a band."""
     plain = replace(chart, y=tuple(key for key in chart.y if key not in ("lower", "upper")))
-    series, limits = _series(plain, table), _series(replace(chart, y=("lower", "upper")), table)
-    labels, unit = _labels(chart, table), next(c.unit for c in table.columns if c.key == chart.y[0])
+    series, limits = series_of(plain, table), series_of(replace(chart, y=("lower", "upper")), table)
+    labels, unit = labels_of(chart, table), next(c.unit for c in table.columns if c.key == chart.y[0])
     frame = _Frame(len(labels), *_extent([*series, *limits], stacked=False))
     parts = []
     both = [None if a is None or b is None else (a, b) for a, b in zip(limits[0][1], limits[1][1], strict=True)]
@@ -95,7 +95,8 @@ class _Frame:
         return (WIDTH - LEFT - RIGHT) / self.n
 
 
-def _series(chart: Chart, table: Table) -> list[tuple[str, list[float | None]]]:
+def series_of(chart: Chart, table: Table) -> list[tuple[str, list[float | None]]]:
+    """The drawn series, at most six: name and values, None where there is none."""
     keys = [c.key for c in table.columns]
     if chart.series is None:
         found = []
@@ -117,7 +118,8 @@ def _positions(chart: Chart, table: Table) -> list[Cell]:
     return list(dict.fromkeys(row[index] for row in table.rows)) if chart.series else [row[index] for row in table.rows]
 
 
-def _labels(chart: Chart, table: Table) -> list[str]:
+def labels_of(chart: Chart, table: Table) -> list[str]:
+    """Positions along the axis as text."""
     unit: Unit = next(c.unit for c in table.columns if c.key == chart.x)
     return [x.isoformat()[:10] if isinstance(x, datetime | date) else show(x, unit) for x in _positions(chart, table)]
 
@@ -181,7 +183,7 @@ def _lines(series: Sequence[tuple[str, list[float | None]]], frame: _Frame) -> M
                 )
             else:
                 parts.append(
-                    Markup('<polyline class="line s{}" style="fill:none" points="{}"></polyline>').format(
+                    Markup('<polyline class="line s{}" fill="none" points="{}"></polyline>').format(
                         number, points
                     )
                 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from markupsafe import Markup, escape
 
@@ -10,18 +11,23 @@ from upswing.core.i18n import text
 from upswing.core.results import Cell, Chart, Column, Table, show
 
 _LIMIT = 400
+HEATS = 20
+
+Links = Callable[[int, str], str | None]
+"""Address behind a cell, by the row's number and the column's key; None where there is none."""
 
 
-def table_html(table: Table, chart: Chart | None = None) -> Markup:
+def table_html(table: Table, chart: Chart | None = None, *, links: Links | None = None) -> Markup:
     """A table as HTML; a `funnel` chart adds a bar column, a `triangle` chart shades its cells.
 
     Args:
         table: the numbers.
         chart: the in-table chart, if any. Cells of a triangle may be ratios, or None where the period has not begun;
             a column ``<key>_open`` with True marks a cell that is not complete yet.
+        links: where a cell leads to, e.g. the users behind a number.
     """
     if chart is not None and chart.kind == "triangle":
-        return _triangle(table, chart)
+        return _triangle(table, chart, links)
     keys = [c.key for c in table.columns]
     bar = keys.index(chart.y[0]) if chart is not None and chart.y[0] in keys else None
     longest = _longest(table, bar)
@@ -29,10 +35,10 @@ def table_html(table: Table, chart: Chart | None = None) -> Markup:
         _head(c) + (Markup("<th></th>") if i == bar else Markup("")) for i, c in enumerate(table.columns)
     )
     body = []
-    for row in table.rows[:_LIMIT]:
+    for number, row in enumerate(table.rows[:_LIMIT]):
         cells = []
         for i, (value, column) in enumerate(zip(row, table.columns, strict=True)):
-            cells.append(_cell(value, column))
+            cells.append(_cell(value, column, links and links(number, column.key)))
             if i == bar:
                 cells.append(_bar(value, longest))
         body.append(Markup("<tr>") + Markup("").join(cells) + Markup("</tr>"))
@@ -42,19 +48,20 @@ def table_html(table: Table, chart: Chart | None = None) -> Markup:
     )
 
 
-def _triangle(table: Table, chart: Chart) -> Markup:
+def _triangle(table: Table, chart: Chart, links: Links | None) -> Markup:
     keys = [c.key for c in table.columns]
     shaded = {key: keys.index(key) for key in chart.y if key in keys}
     hidden = {f"{key}_open" for key in shaded}
     head = Markup("").join(_head(c) for c in table.columns if c.key not in hidden)
     body = []
-    for row in table.rows[:_LIMIT]:
+    for number, row in enumerate(table.rows[:_LIMIT]):
         cells = []
         for i, (value, column) in enumerate(zip(row, table.columns, strict=True)):
             if column.key in hidden:
                 continue
             unfinished = f"{column.key}_open" in keys and bool(row[keys.index(f"{column.key}_open")])
-            cells.append(_heat(value, column, unfinished) if i in shaded.values() else _cell(value, column))
+            link = links and links(number, column.key)
+            cells.append(_heat(value, column, unfinished) if i in shaded.values() else _cell(value, column, link))
         body.append(Markup("<tr>") + Markup("").join(cells) + Markup("</tr>"))
     caption = Markup("<caption>{}</caption>").format(table.title) if str(table.title) else Markup("")
     return Markup('<table class="triangle">{}<thead><tr>{}</tr></thead><tbody>{}</tbody></table>{}').format(
@@ -68,9 +75,12 @@ def _head(column: Column) -> Markup:
     return Markup('<th scope="col"{}{}>{}</th>').format(right, doc, column.label)
 
 
-def _cell(value: Cell, column: Column) -> Markup:
+def _cell(value: Cell, column: Column, link: str | None = None) -> Markup:
     right = Markup(' class="r"') if _right(column) else Markup("")
-    return Markup("<td{}>{}</td>").format(right, show(value, column.unit))
+    shown: Markup | str = show(value, column.unit)
+    if link:
+        shown = Markup('<a href="{}">{}</a>').format(link, shown)
+    return Markup("<td{}>{}</td>").format(right, shown)
 
 
 def _heat(value: Cell, column: Column, unfinished: bool) -> Markup:
@@ -78,8 +88,9 @@ def _heat(value: Cell, column: Column, unfinished: bool) -> Markup:
         return Markup('<td class="cell"></td>')
     share = min(1.0, max(0.0, float(value))) if isinstance(value, int | float) else 0.0
     name = "cell" + (" strong" if share > 0.55 and not unfinished else "") + (" open" if unfinished else "")
-    return Markup('<td class="{}"><span style="--p:{:.3f}">{}</span></td>').format(
-        name, share, show(value, column.unit)
+    # a class, not a style attribute: the pages' Content-Security-Policy allows no style that is written into the page
+    return Markup('<td class="{}"><span class="h{}">{}</span></td>').format(
+        name, round(HEATS * share), show(value, column.unit)
     )
 
 
