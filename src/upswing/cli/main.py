@@ -105,11 +105,12 @@ def say(message: object) -> None:
 def _register() -> None:
     if cli.commands:
         return
-    from upswing.cli import prepare
+    from upswing.cli import prepare, serve
 
     cli.help = str(text("Upswing: diagnose where growth is lost, on your own event data."))
     language_option(cli)
     prepare.register(cli)
+    serve.register(cli)
     for verb in VERBS:
         cli.add_command(_command(verb))
 

@@ -1,1 +1,1 @@
-"""One process that serves a workspace: intake, API, sign-in."""
+"""The server: questions over HTTP by the same verbs, events in, one process that holds the workspace."""

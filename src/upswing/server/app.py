@@ -1,0 +1,122 @@
+"""The application: everything that answers, mounted on one workspace."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+import upswing
+from upswing.core.errors import Problem, UpswingError, UsageError
+from upswing.core.i18n import text
+from upswing.server import api, health
+from upswing.server.errors import NotAllowedError, no_such_address, no_such_method
+from upswing.server.headers import Surroundings, error_response
+from upswing.server.observe import Observations
+from upswing.server.questions import Questions
+from upswing.server.settings import ServerSettings
+from upswing.server.state import ServerState
+from upswing.server.storage import Storage
+
+OPENAPI = "/api/v1/openapi.json"
+
+
+def create_app(root: Path, settings: ServerSettings | None = None) -> FastAPI:
+    """The application that serves a workspace; the log's file is held from here until the application stops.
+
+    Args:
+        root: folder of the workspace.
+        settings: how it runs.
+
+    Raises:
+        UsageError: UP602 the folder is not a workspace; UP650 beyond loopback without sign-in.
+        EngineError: UP701 another process has the log open.
+    """
+    chosen = settings or ServerSettings()
+    storage = Storage.open(root)
+    observations = Observations()
+    state = ServerState(
+        root=root,
+        settings=chosen,
+        storage=storage,
+        questions=Questions(storage, chosen, observations),
+        observations=observations,
+    )
+    app = FastAPI(
+        title="Upswing",
+        version=upswing.__version__,
+        description=str(text("Every question of the command line as an address; answers as JSON, CSV or a page.")),
+        openapi_url=OPENAPI,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        redirect_slashes=False,
+    )
+    app.state.upswing = state
+    app.include_router(health.router)
+    app.include_router(api.router())
+    _mount_parts(app, state)
+    _handle_errors(app)
+    app.add_middleware(Surroundings, state=state)
+    return app
+
+
+def _mount_parts(app: FastAPI, state: ServerState) -> None:
+    """Intake, sign-in and pages."""
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    state: ServerState = app.state.upswing
+    for begin in state.on_start:
+        begin()
+    try:
+        yield
+    finally:
+        for end in reversed(state.on_stop):
+            end()
+        state.questions.close()
+        state.storage.close()
+
+
+def _handle_errors(app: FastAPI) -> None:
+    def ours(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, UpswingError)
+        return error_response(error, request_id=request.state.request_id)
+
+    def http(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        return error_response(_http_error(request, error), request_id=request.state.request_id)
+
+    def invalid(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        return error_response(_invalid(error), request_id=request.state.request_id)
+
+    app.add_exception_handler(UpswingError, ours)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(RequestValidationError, invalid)
+
+
+def _http_error(request: Request, error: HTTPException) -> UpswingError:
+    if error.status_code == 405:
+        return no_such_method(request.method, (error.headers or {}).get("Allow", ""))
+    if error.status_code == 404:
+        return no_such_address(request.url.path[:200])
+    return NotAllowedError(str(error.detail))
+
+
+def _invalid(error: RequestValidationError) -> UsageError:
+    """Every parameter that cannot be read, named as it was written."""
+    problems = [
+        Problem(
+            "UP651",
+            text("parameter '{name}': {cause}", name=".".join(str(p) for p in found["loc"][1:]), cause=found["msg"]),
+        )
+        for found in error.errors()[:20]
+    ]
+    return UsageError(problems[0].message, code="UP651", problems=problems)

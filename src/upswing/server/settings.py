@@ -1,0 +1,73 @@
+"""How a server runs: where it listens, how much it takes, how long it keeps things."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+from upswing.core.errors import UsageError
+from upswing.core.i18n import text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """Settings of one server.
+
+    Args:
+        host: address to listen on.
+        port: 0 lets the system choose.
+        hosts: further names under which browsers may ask, e.g. ``growth.example.com``; those of the loopback and `host`
+            always may.
+        question_threads: questions computed at the same time.
+        question_queue: questions that may wait beyond those.
+        cache_bytes: memory for answers that are kept.
+        kept_jobs: finished jobs that are remembered.
+        body_bytes: largest body of a request that is no intake.
+        fresh_seconds: events written by intake are in answers after about this long, in seconds.
+        log_addresses: write clients' addresses to the log.
+        request_log: write one line per request.
+        metrics_open: `/metrics` without sign-in also beyond loopback.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8420
+    hosts: tuple[str, ...] = ()
+    question_threads: int = 2
+    question_queue: int = 64
+    cache_bytes: int = 64 << 20
+    kept_jobs: int = 200
+    body_bytes: int = 1 << 20
+    fresh_seconds: float = 2.0
+    log_addresses: bool = False
+    request_log: bool = True
+    metrics_open: bool = False
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the server.
+
+        Examples:
+            >>> ServerSettings(host="127.0.0.1").loopback, ServerSettings(host="0.0.0.0").loopback
+            (True, False)
+        """
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def require_sign_in(self, *, configured: bool) -> None:
+        """Refuse to listen beyond this machine while everybody who comes would be an administrator.
+
+        Raises:
+            UsageError: UP650 no sign-in is set up.
+        """
+        if not self.loopback and not configured:
+            raise UsageError(
+                text("'{host}' can be reached from other machines, and nobody has to sign in", host=self.host),
+                code="UP650",
+                hint=text(
+                    "make the first administrator: upswing people add EMAIL --role admin; or listen on 127.0.0.1"
+                ),
+            )
