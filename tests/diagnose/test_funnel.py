@@ -79,7 +79,7 @@ def test_bar_and_list_never_disagree():
     assert len(gone) == found.steps[0].users - found.steps[1].users
     for group in found.groups:
         assert len(found.users_at(2, group=group.value)) == group.steps[1].users
-    with pytest.raises(UsageError, match="UP648"):
+    with pytest.raises(UsageError, match="UP644"):
         users_at(log, definition, 4)
 
 

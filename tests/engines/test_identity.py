@@ -53,7 +53,7 @@ def test_intervals_are_what_each_instant_says(aliases) -> None:
     try:
         truth = {(u, t): owner(u, t, rows) for u in IDS for t in instants}
     except CircleError:
-        with pytest.raises(DataError, match="UP320"):
+        with pytest.raises(DataError, match="UP342"):
             resolve(Alias(*row) for row in rows)
         return
     intervals = resolve(Alias(*row) for row in rows)

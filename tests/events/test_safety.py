@@ -130,7 +130,7 @@ def test_spill_disk_full(log, large):
         store.run("SET max_temp_directory_size = '1MB'")
         with pytest.raises(EngineError) as caught:
             import_files(store, [large], calendar=Calendar())
-        assert caught.value.code == "UP702"
+        assert caught.value.code == "UP705"
     assert state(log) == before
 
 
@@ -155,7 +155,7 @@ def test_log_disk_full(log, large):
     before = state(log)
     process = child(LIMITED, log, large, os.path.getsize(log) + 1_000_000)
     out, err = process.communicate(timeout=100)
-    assert out == "UP702\n", err
+    assert out == "UP705\n", err
     assert state(log) == before
 
 
@@ -183,20 +183,20 @@ def test_compact_with_a_full_disk(log, large):
     before = state(log)
     process = child(LIMITED, log, "compact", os.path.getsize(log) + 1_000_000)
     out, err = process.communicate(timeout=100)
-    assert out == "UP702\n", err
+    assert out == "UP705\n", err
     assert state(log) == before
 
 
 def test_create_and_open(tmp_path):
     path = tmp_path / "a" / "events.duckdb"
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(EngineError) as caught:
         EventStore.open(path)
-    assert caught.value.code == "UP311"
+    assert caught.value.code == "UP702"
     EventStore.create(path).close()
     with pytest.raises(UsageError) as exists:
         EventStore.create(path)
-    assert exists.value.code == "UP603"
+    assert exists.value.code == "UP601"
     path.write_bytes(b"no database at all" * 1000)
     with pytest.raises(EngineError) as unreadable:
         EventStore.open(path)
-    assert unreadable.value.code == "UP703"
+    assert unreadable.value.code == "UP702"

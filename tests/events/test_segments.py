@@ -86,7 +86,7 @@ def test_segments_of_segments_and_circles(shop):
 def test_a_file_outside_the_workspace_is_refused(shop, tmp_path):
     (tmp_path / "ws").mkdir()
     (tmp_path / "secret.txt").write_text("ann\n")
-    with pytest.raises(Exception, match="UP321"):
+    with pytest.raises(Exception, match="UP320"):
         ids(shop, definition(all=[{"users_file": "../secret.txt"}]), root=tmp_path / "ws")
     (tmp_path / "ws" / "list.txt").write_text("ann\n\nbob\n")
     assert ids(shop, definition(all=[{"users_file": "list.txt"}]), root=tmp_path / "ws") == {"ann", "bob"}

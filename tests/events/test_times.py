@@ -65,7 +65,7 @@ def test_an_explicit_format(store, load):
 def test_a_format_that_is_none():
     with pytest.raises(UsageError) as caught:
         parse_time_format("tomorrow")
-    assert caught.value.code == "UP630"
+    assert caught.value.code == "UP633"
 
 
 def test_a_column_without_times(load):

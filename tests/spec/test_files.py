@@ -45,7 +45,7 @@ def test_a_good_file_has_no_problems(tmp_path):
         ("kind: segment\nname: a\nname: b\n", "broken.yml:3:1", "UP001", "duplicate"),
         ("- 1\n- 2\n", "broken.yml:1:1", "UP002", "mapping"),
         ("kind: segment\nname: empty\n", "broken.yml:1:1", "UP105", "at least one condition"),
-        ("kind: segment\nname: a\nall:\n  - {did: pay, within: 30}\n", "broken.yml:4", "UP105", "needs a unit"),
+        ("kind: segment\nname: a\nall:\n  - {did: pay, within: 30}\n", "broken.yml:4", "UP610", "needs a unit"),
         ("kind: metric\nname: a\ntype: simpel\nnumerator: {event: pay}\n", "broken.yml:3:7", "UP103", "simple"),
         ("kind: metric\nname: a\ntype: ratio\nnumerator: {event: pay}\n", "broken.yml:1:1", "UP105", "denominator"),
         ("kind: [\n", "broken.yml", "UP001", "YAML"),
@@ -99,7 +99,7 @@ def test_not_a_workspace(tmp_path):
 
 def test_a_wrong_zone_in_the_project_file(tmp_path):
     (tmp_path / "upswing.yml").write_text("schema: 1\ntimezone: Asia/Shangai\n")
-    with pytest.raises(DefinitionError, match=r"upswing\.yml:2:11: UP105.*Asia/Shanghai"):
+    with pytest.raises(DefinitionError, match=r"(?s)upswing\.yml:2:11: UP620.*Asia/Shanghai"):
         load_project(tmp_path)
 
 

@@ -27,18 +27,9 @@ def register(group: click.Group) -> None:
 @language_option
 def init(folder: Path, **settings: Any) -> None:
     """Make a workspace."""
-    from pydantic import ValidationError
-
-    from upswing.core.errors import UsageError
     from upswing.workspace import Workspace
 
-    given = {key: value for key, value in settings.items() if value is not None}
-    try:
-        workspace = Workspace.create(folder, **given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UsageError(f"{first['loc'][0]}: {str(first['msg']).removeprefix('Value error, ')}") from None
-    workspace.close()
+    Workspace.create(folder, **{key: value for key, value in settings.items() if value is not None}).close()
     say(text("made: {folder}", folder=folder))
     say(text("next: upswing import FILE --workspace {folder}", folder=folder))
 

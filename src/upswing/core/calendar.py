@@ -21,6 +21,8 @@ WEEKDAYS: Final[tuple[WeekStart, ...]] = (
 )  # fmt: skip
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
+_FIRST_YEAR: Final = 1800
+_LAST_YEAR: Final = 2199
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class Calendar:
         """A moment as µs UTC: an ISO date is that day's local midnight; a naive time is local; an aware one is kept.
 
         Raises:
-            UsageError: UP621 when it is neither an ISO date nor an ISO time.
+            UsageError: UP621 when it is neither an ISO date nor an ISO time, UP623 outside the years 1800 to 2199.
         """
         if isinstance(value, str):
             try:
@@ -68,6 +70,13 @@ class Calendar:
                 ) from None
         if not isinstance(value, datetime):
             value = datetime.combine(value, time())
+        if not _FIRST_YEAR <= value.year <= _LAST_YEAR:
+            raise UsageError(
+                text("'{value}' is outside of the years {first} to {last}", value=value.date(), first=_FIRST_YEAR,
+                     last=_LAST_YEAR),
+                code="UP623",
+                hint=text("leave it out where there is no limit"),
+            )  # fmt: skip
         return to_micros(value if value.tzinfo else value.replace(tzinfo=self.zone))
 
     def local(self, micros: int) -> datetime:
@@ -80,7 +89,7 @@ class Calendar:
         if period == "hour":
             offset = int((moment.utcoffset() or timedelta()) / _MICROSECOND)  # half-hour zones cut at local hours
             return (int(micros) + offset) // HOUR * HOUR - offset
-        return self.instant(self._floor_date(moment.date(), period))
+        return self._midnight(self._floor_date(moment.date(), period))
 
     def edges(self, period: Period, start: str | date | int, stop: str | date | int) -> NDArray[np.int64]:
         """Edges (µs UTC) of the local periods that cover [start, stop).
@@ -101,10 +110,10 @@ class Calendar:
             count = max(1, -(-(int(hi) - first) // HOUR))
             return first + HOUR * np.arange(count + 1, dtype=np.int64)
         day = self._floor_date(self.local(int(lo)).date(), period)
-        found = [self.instant(day)]
+        found = [self._midnight(day)]
         while found[-1] < hi or len(found) < 2:
             day = self.next_date(day, period)
-            begins = self.instant(day)
+            begins = self._midnight(day)
             if begins > found[-1]:  # a date that a zone skipped altogether has no length
                 found.append(begins)
         return np.array(found, dtype=np.int64)
@@ -121,6 +130,9 @@ class Calendar:
         if period == "hour":
             return moment.strftime("%Y-%m-%dT%H:%M%z")
         return moment.strftime("%Y-%m") if period == "month" else moment.date().isoformat()
+
+    def _midnight(self, day: date) -> int:
+        return to_micros(datetime.combine(day, time(), self.zone))
 
     def _floor_date(self, day: date, period: Period) -> date:
         if period == "week":

@@ -20,6 +20,8 @@ MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 WEEK: Final = 7 * DAY
+LONGEST: Final = 365_000 * DAY
+"""Beyond this, sums of times and durations might not fit 64 bits."""
 
 _UNITS: Final = {
     "us": 1, "µs": 1, "ms": 1000,
@@ -55,7 +57,7 @@ class Duration:
             zero: whether zero is allowed.
 
         Raises:
-            UsageError: UP610 no unit or not readable, UP611 zero or negative.
+            UsageError: UP610 no unit or not readable, UP611 zero or negative, UP613 more than a thousand years.
         """
         if isinstance(value, Duration):
             found = value
@@ -68,6 +70,10 @@ class Duration:
                 text("{what} must be longer than zero, got '{value}'", what=what, value=value),
                 code="UP611",
                 hint=text("write a duration such as '7d' or '30m'"),
+            )
+        if found.microseconds > LONGEST:
+            raise UsageError(
+                text("{what} '{value}' is longer than a thousand years", what=what, value=value), code="UP613"
             )
         return found
 

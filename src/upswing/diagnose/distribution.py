@@ -174,12 +174,12 @@ def distribution(
         users: sorted user keys to keep; None = all.
 
     Raises:
-        UsageError: UP301, UP302 unknown property or event, UP640 a range that ends before it begins, UP647 bands that
+        UsageError: UP301, UP302 unknown property or event, UP640 a range that ends before it begins, UP642 bands that
             do not ascend, UP648 a measure that lacks what it needs, UP646 a sum over text.
     """
     days = _window_days(measure, property, window)
     if bands is not None and (not len(bands) or any(b <= a for a, b in pairwise(bands))):
-        raise UsageError(text("bands must ascend"), code="UP647", hint=text("e.g. 1,2,5,10"))
+        raise UsageError(text("bands must ascend"), code="UP642", hint=text("e.g. 1,2,5,10"))
     scan = Scan(log)
     lo, hi = log.resolve_range(start, stop)
     horizon = log.require_events().horizon or 0

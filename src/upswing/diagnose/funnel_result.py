@@ -187,10 +187,10 @@ class FunnelResult(Result):
         """Sorted keys of the users at a step (from 1), or of those who came to the one before and not to it.
 
         Raises:
-            UsageError: UP648 no such step or group.
+            UsageError: UP644 no such step or group; UP649 the result is no longer tied to its log.
         """
         if self.chains is None:
-            raise UsageError(text("this result no longer has its log"), code="UP648")
+            raise UsageError(text("this result no longer has its log"), code="UP649")
         return self.choose(self.definition, self.chains, self.split, self.names, step, dropped=dropped, group=group)
 
     @staticmethod
@@ -210,12 +210,12 @@ class FunnelResult(Result):
         if not 1 <= step <= len(definition.steps) or (dropped and step == 1):
             raise UsageError(
                 text("there is no such place in the funnel: step {n} of {k}", n=step, k=len(definition.steps)),
-                code="UP648",
+                code="UP644",
             )
         chains = whole
         if group is not None:
             if split is None or group not in names:
-                raise UsageError(text("no group '{group}'", group=group), code="UP648", hint=did_you_mean(group, names))
+                raise UsageError(text("no group '{group}'", group=group), code="UP644", hint=did_you_mean(group, names))
             chains = split.pick(FunnelResult.in_group(split, list(names).index(group), names))
         chosen = reaches(definition, chains, step)
         if dropped:

@@ -167,10 +167,10 @@ def interval(
         users: sorted user keys to keep; None = all.
 
     Raises:
-        UsageError: UP302 no such event, UP640 a range that ends before it begins, UP647 bands that do not ascend.
+        UsageError: UP302 no such event, UP640 a range that ends before it begins, UP642 bands that do not ascend.
     """
     if any(b <= a for a, b in pairwise(bands)):
-        raise UsageError(text("bands must ascend"), code="UP647")
+        raise UsageError(text("bands must ascend"), code="UP642")
     scan = Scan(log)
     lo, hi = log.resolve_range(start, stop)
     horizon = log.require_events().horizon or 0

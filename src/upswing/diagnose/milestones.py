@@ -56,13 +56,13 @@ def propose_milestones(log: EventLog, *, start: int, stop: int, declared: tuple[
     cut the way from most to few users; the best chain of up to six events wins. Everything is counted, nothing sampled.
 
     Raises:
-        DataError: UP311 fewer than two events to make a path from.
+        DataError: UP315 fewer than two events to make a path from.
     """
     names = declared or _candidates(log, start, stop)
     if len(names) < 2:
         raise DataError(
             text("a path needs at least two different events"),
-            code="UP311",
+            code="UP315",
             hint=text("name them: --milestone EVENT --milestone EVENT"),
         )
     first = _first_times(log, names, start, stop)

@@ -98,13 +98,13 @@ class RetentionResult(Result):
             group: only users of this group of the breakdown.
 
         Raises:
-            UsageError: UP644 no such cohort, lag or group in this result.
+            UsageError: UP644 no such cohort, lag or group in this result; UP649 it is no longer tied to its log.
         """
         place = _index([c.start for c in self.cohorts], cohort, text("cohort"))
         cell = _index([str(p.lag) for p in self.pooled], str(lag), text("lag"))
         number = -1 if group is None else _index([g.value for g in self.groups], group, text("group"))
         if self.members is None:
-            raise UsageError(text("this result no longer has its log"), code="UP644")
+            raise UsageError(text("this result no longer has its log"), code="UP649")
         return self.members(place, cell, number, state)
 
     def title(self) -> Text:

@@ -182,7 +182,7 @@ def review(
         progress: told the name of each part as it begins.
 
     Raises:
-        DataError: UP310 no events, UP311 no path to be found.
+        DataError: UP310 no events, UP315 no path to be found.
     """
     begun = clock.perf_counter()
     tell = progress or (lambda _: None)

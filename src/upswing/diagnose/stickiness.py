@@ -267,7 +267,7 @@ def _series(
     horizon, first = schema.horizon or 0, schema.first_time or 0
     back = max(_TRAILING) - 1
     earlier = log.calendar.local(int(days[0])).date() - timedelta(days=back)
-    long = log.calendar.edges("day", log.calendar.instant(earlier), int(days[-1]))
+    long = log.calendar.edges("day", earlier, int(days[-1]))
     kernel = TrailingKernel(PeriodGrid.of(long), np.array(_TRAILING, dtype=np.int64))
     request = SequenceRequest(marks=(log.mark(match),), start=int(long[0]), stop=until, users=users)
     counts = scan.run(kernel, request, add)

@@ -169,7 +169,7 @@ class ExternalSource:
             if self._events.table is None:
                 raise DataError(
                     text("'{path}' is a DuckDB file: say which table", path=self._events.path),
-                    code="UP313",
+                    code="UP316",
                     hint=text("set source.table in upswing.yml"),
                 )
             parts = self._events.table.split(".")

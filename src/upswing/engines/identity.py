@@ -50,7 +50,7 @@ def resolve(aliases: Iterable[Alias]) -> list[Interval]:
         aliases: in order of their making; of two for one id with the same `valid_from` the later wins.
 
     Raises:
-        DataError: UP320 aliases that lead in a circle; the circle is named.
+        DataError: UP342 aliases that lead in a circle; the circle is named.
 
     Examples:
         >>> [(i.start == ALWAYS, i.canonical) for i in resolve([Alias("d", "u1", 10), Alias("d", "u2", 20)])]
@@ -162,9 +162,9 @@ def _end(name: str, instant: int, own: Mapping[str, Steps]) -> str:
         if to in path:
             circle = " → ".join([*path[path.index(to) :], to])
             raise DataError(
-                text("aliases lead in a circle: {circle}", circle=circle),
-                code="UP320",
-                hint=text("remove one of them: upswing identify --remove"),
+                text("the aliases run in a circle: {circle}", circle=circle),
+                code="UP342",
+                hint=text("remove one of them: upswing alias --remove ALIAS CANONICAL"),
             )
         path.append(to)
     return path[-1]

@@ -18,7 +18,7 @@ def compact(store: EventStore, *, progress: Progress | None = None) -> int:
         Number of runs before; 0 or 1 means that there was nothing to do.
 
     Raises:
-        EngineError: UP702 out of disk or memory.
+        EngineError: UP705 out of disk or memory; UP707 the rewritten log is not the old one.
     """
     runs = int(store.meta("runs"))
     if runs <= 1:
@@ -48,4 +48,4 @@ def _check_nothing_lost(store: EventStore, rows: int) -> None:
         for table in ("events_before", "events")
     ]
     if sums[0] != sums[1] or sums[1][0] != rows:
-        raise EngineError(text("the rewritten log differs from the old one; nothing was changed"), code="UP705")
+        raise EngineError(text("the rewritten log differs from the old one; nothing was changed"), code="UP707")

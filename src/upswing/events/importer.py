@@ -58,8 +58,8 @@ def import_files(
 
     Raises:
         DataError: UP320–UP334, a file that cannot be read or understood.
-        UsageError: UP321 a named column is not there, UP630 an unknown time format.
-        EngineError: UP702 out of disk or memory.
+        UsageError: UP321 a named column is not there, UP633 an unknown time format.
+        EngineError: UP705 out of disk or memory.
     """
     files = expand(paths, spill_folder(store.path))
     run = _Import(store, calendar, mapping, progress, on_proposal)

@@ -91,7 +91,7 @@ def prepare(
     """Decide what the columns of a staged file mean and which type each has, over all of its rows.
 
     Raises:
-        UsageError: UP321 a named column is not there; UP630 the time format is none.
+        UsageError: UP321 a named column is not there; UP633 the time format is none.
         DataError: UP322 a role without a column; UP330 the time column holds no times; UP333 an ambiguous date.
     """
     by_name = {c.name: c for c in staged.columns}

@@ -164,7 +164,7 @@ class SegmentResolver:
         if ids is None:
             path = (self.root / (condition.users_file or "")).resolve()
             if not path.is_relative_to(self.root.resolve()) or not path.is_file():
-                raise DataError(text("no file '{file}' in the workspace", file=condition.users_file), code="UP321")
+                raise DataError(text("no file '{file}' in the workspace", file=condition.users_file), code="UP320")
             ids = path.read_text(encoding="utf-8").split("\n")
         return self.log.engine.user_keys([i for i in (line.strip() for line in ids) if i])
 

@@ -14,7 +14,7 @@ from typing import Final, cast, get_args
 
 import duckdb
 
-from upswing.core.errors import DataError, EngineError, UpswingError, UsageError
+from upswing.core.errors import EngineError, UpswingError, UsageError
 from upswing.core.i18n import Text, text
 from upswing.engines.base import Property, PropertyType
 from upswing.engines.layout import FORMAT, TABLES
@@ -55,12 +55,12 @@ class EventStore:
                 engine spills into the folder of the file.
 
         Raises:
-            UsageError: UP603 the file exists.
-            EngineError: UP701 another process has it, UP703 the folder cannot be written.
+            UsageError: UP601 the file exists.
+            EngineError: UP701 another process has it, UP702 the folder cannot be written.
         """
         path = Path(path)
         if path.exists():
-            raise UsageError(text("'{path}' exists already", path=path), code="UP603")
+            raise UsageError(text("'{path}' exists already", path=path), code="UP601")
         path.parent.mkdir(parents=True, exist_ok=True)
         store = cls(path, _connect(path, memory))
         with store.transaction():
@@ -76,14 +76,14 @@ class EventStore:
         """Open a log for writing; no other process can have it open meanwhile.
 
         Raises:
-            DataError: UP311 there is no log; UP312 it has a format of another version, or is not a log.
-            EngineError: UP701 another process has it, UP703 it cannot be read.
+            EngineError: UP701 another process has it; UP702 there is no log, it is not a log of this format, or it cannot
+                be read.
         """
         path = Path(path)
         if not path.exists():
-            raise DataError(
+            raise EngineError(
                 text("there is no event log at '{path}'", path=path),
-                code="UP311",
+                code="UP702",
                 hint=text("make a workspace first: upswing init DIR"),
             )
         store = cls(path, _connect(path, memory))
@@ -93,8 +93,8 @@ class EventStore:
             found = None
         if found != FORMAT:
             store.close()
-            raise DataError(
-                text("'{path}' is not an event log of format {format}", path=path, format=FORMAT), code="UP312"
+            raise EngineError(
+                text("'{path}' is not an event log of format {format}", path=path, format=FORMAT), code="UP702"
             )
         return store
 
@@ -189,7 +189,7 @@ def spill_folder(path: Path) -> Path:
 
 @contextmanager
 def engine_errors() -> Iterator[None]:
-    """Turn the engine's exceptions into EngineError: UP702 out of disk or memory, UP704 interrupted, UP700 otherwise.
+    """Turn the engine's exceptions into EngineError: UP705 out of disk or memory, UP700 otherwise.
 
     Ctrl-C comes out as KeyboardInterrupt, whatever the engine makes of it.
     """
@@ -262,7 +262,7 @@ def _locked_or_unreadable(path: Path, error: duckdb.Error) -> EngineError:
             code="UP701",
             hint=text("wait until it ends, or stop it, and try again"),
         )
-    return EngineError(text("cannot open '{path}': {cause}", path=path, cause=_first_line(error)), code="UP703")
+    return EngineError(text("cannot open '{path}': {cause}", path=path, cause=_first_line(error)), code="UP702")
 
 
 def _translated(error: duckdb.Error) -> EngineError:
@@ -271,7 +271,7 @@ def _translated(error: duckdb.Error) -> EngineError:
     if isinstance(error, duckdb.OutOfMemoryException) or any(sign in str(error).lower() for sign in full):
         return EngineError(
             text("out of disk or memory: {cause}", cause=cause),
-            code="UP702",
+            code="UP705",
             hint=text("the log is as it was; make room and try again"),
         )
     return EngineError(text("the engine failed: {cause}", cause=cause), code="UP700")

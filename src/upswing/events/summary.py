@@ -21,6 +21,10 @@ REASONS: Final[Mapping[str, Text]] = {
     "too_long": text("the row is too long"),
     "invalid_encoding": text("the row is not valid text in the file's encoding"),
     "invalid_json": text("the line is not a JSON object"),
+    "malformed_event": text("the event is not what its protocol says"),
+    "time_in_future": text("the time is more than a day ahead"),
+    "alias_refused": text("two ids cannot be one user"),
+    "not_stored": text("the log could not take the row"),
 }
 """Why a row is set aside, by code."""
 

@@ -77,7 +77,7 @@ def parse_time_format(written: str) -> TimeFormat:
     """An explicit format: ``iso``, ``s``, ``ms``, ``us``, ``ns``, or a strptime pattern.
 
     Raises:
-        UsageError: UP630 neither.
+        UsageError: UP633 neither.
 
     Examples:
         >>> str(parse_time_format("%d/%m/%Y %H:%M"))
@@ -89,7 +89,7 @@ def parse_time_format(written: str) -> TimeFormat:
     if "%" not in written:
         raise UsageError(
             text("'{format}' is not a time format", format=written),
-            code="UP630",
+            code="UP633",
             hint=text("write iso, s, ms, us, ns or a pattern such as %d/%m/%Y %H:%M"),
         )
     return TimeFormat("pattern", (written,))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from datetime import timedelta
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, ValidationInfo
 
 from upswing.core.errors import UpswingError
-from upswing.core.i18n import current_locale
+from upswing.core.i18n import Text, current_locale
 from upswing.core.units import Duration
 
 
@@ -57,13 +57,51 @@ class Definition(Spec):
         return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:8]
 
 
-def _duration(value: Any) -> Duration:
-    if not isinstance(value, str | timedelta | Duration):
-        raise ValueError(f"needs a unit, got {value!r}; write a duration such as '7d' or '30m'")
+class Mistake(ValueError):  # noqa: N818 - pydantic collects these; they are not raised to callers
+    """What a model's own check found: words, a code where there is a nearer one than "value not valid", the way out.
+
+    Examples:
+        >>> str(Mistake(text("give either {a} or {b}", a="x", b="y")))
+        'give either x or y'
+    """
+
+    def __init__(self, message: Text | str, *, code: str = "UP105", hint: Text | str | None = None) -> None:
+        self.text, self.code, self.hint = message, code, hint
+        super().__init__(str(message))
+
+    @classmethod
+    def of(cls, error: UpswingError) -> Mistake:
+        """An error of a part, as a mistake of the model that holds it."""
+        return cls(error.message, code=error.code, hint=error.hint)
+
+
+def told_by_key(keys: Mapping[str, str]) -> Discriminator:
+    """Which of several models a mapping is meant to be: told by its first key, so that mistakes are those of that model.
+
+    Args:
+        keys: key → name of the model, in the order in which keys are looked for. The members of the union carry the tag
+            ``<name of the model>``.
+    """
+
+    def tag(value: Any) -> str | None:
+        if isinstance(value, Mapping):
+            return next((f"<{name}>" for key, name in keys.items() if key in value), None)
+        name = type(value).__name__
+        return f"<{name}>" if name in keys.values() else None
+
+    return Discriminator(
+        tag,
+        custom_error_type="no_condition",
+        custom_error_message="must have one of the keys {keys}",
+        custom_error_context={"keys": ", ".join(keys)},
+    )
+
+
+def _duration(value: Any, info: ValidationInfo) -> Duration:
     try:
-        return Duration.parse(value)
+        return Duration.parse(value, what=info.field_name or "duration")
     except UpswingError as error:
-        raise ValueError(str(error.message) + (f"; {error.hint}" if error.hint else "")) from None
+        raise Mistake.of(error) from None
 
 
 DurationField = Annotated[

@@ -14,8 +14,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from upswing.core.errors import DataError, Problem, Problems, did_you_mean
+from upswing.core.errors import DataError, Problem, Problems
 from upswing.core.i18n import text
+from upswing.spec.validation import mistakes
 
 Path_ = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
@@ -60,8 +61,11 @@ def parse_document(document: Document, model: type[Model], problems: Problems) -
     try:
         return model.model_validate(document.data)
     except ValidationError as error:
-        for detail in error.errors():
-            problems.add(_problem(document, model, detail))
+        for found in mistakes(error, model, document.data):
+            line, column = document.place(found.path, key=found.at_key)
+            where = ".".join(str(part) for part in found.path) or "definition"
+            message = found.message if found.named else text("{key}: {cause}", key=where, cause=found.message)
+            problems.add(Problem(found.code, message, document.file, line, column, found.hint))
         return None
 
 
@@ -128,85 +132,6 @@ def _mark(node: Node, path: Path_, places: dict[tuple[Path_, Literal["key", "val
     elif isinstance(node, SequenceNode):
         for index, value in enumerate(node.value):
             _mark(value, (*path, index), places)
-
-
-def _problem(document: Document, model: type[BaseModel], detail: Any) -> Problem:
-    path: Path_ = tuple(detail["loc"])
-    real = _real_path(document.data, path)
-    kind = detail["type"]
-    if kind == "extra_forbidden":
-        line, column = document.place(real, key=True)
-        known = _known_keys(model, real[:-1])
-        return Problem(
-            "UP101", text("unknown key '{key}'", key=real[-1]), document.file, line, column,
-            did_you_mean(str(real[-1]), known),
-        )  # fmt: skip
-    line, column = document.place(real)
-    where = ".".join(str(part) for part in real)
-    if kind == "missing":
-        return Problem("UP102", text("'{key}' is missing", key=path[-1]), document.file, line, column)
-    if kind == "literal_error":
-        allowed = [part.strip("' ") for part in str(detail["ctx"]["expected"]).replace(" or ", ", ").split(",")]
-        return Problem(
-            "UP103",
-            text("{key}: '{value}' is not one of {allowed}", key=where, value=detail["input"], allowed=", ".join(allowed)),
-            document.file, line, column, did_you_mean(str(detail["input"]), allowed),
-        )  # fmt: skip
-    if kind == "string_pattern_mismatch":
-        message = text("{key}: names are lower_snake_case, not '{value}'", key=where, value=detail["input"])
-        return Problem("UP104", message, document.file, line, column)
-    cause = str(detail["msg"]).removeprefix("Value error, ")
-    return Problem("UP105", text("{key}: {cause}", key=where or "definition", cause=cause), document.file, line, column)
-
-
-def _real_path(data: Any, path: Path_) -> Path_:
-    """The part of pydantic's location that exists in the document (union members add names of their own)."""
-    real: list[str | int] = []
-    here: Any = data
-    for index, part in enumerate(path):
-        last = index == len(path) - 1
-        if _holds(here, part):
-            here = here[part]
-        elif not (last and isinstance(here, dict)):
-            continue
-        real.append(part)
-    return tuple(real)
-
-
-def _holds(here: object, part: str | int) -> bool:
-    if isinstance(here, dict):
-        return part in here
-    return isinstance(here, list) and isinstance(part, int) and part < len(here)
-
-
-def _known_keys(model: type[BaseModel], path: Path_) -> list[str]:
-    """Keys allowed where an unknown one stands: those of every model that may stand there."""
-    schema = model.model_json_schema(by_alias=True)
-    options = [schema]
-    for part in path:
-        options = [inner for option in options for inner in _inside(option, part, schema)]
-    return sorted({key for option in options for key in _resolved(option, schema).get("properties", {})})
-
-
-def _inside(option: dict[str, Any], part: str | int, root: dict[str, Any]) -> list[dict[str, Any]]:
-    resolved = _resolved(option, root)
-    if isinstance(part, int):
-        found = resolved.get("items")
-    else:
-        found = resolved.get("properties", {}).get(part) or resolved.get("additionalProperties")
-    return _alternatives(found, root) if isinstance(found, dict) else []
-
-
-def _alternatives(schema: dict[str, Any], root: dict[str, Any]) -> list[dict[str, Any]]:
-    schema = _resolved(schema, root)
-    union = schema.get("anyOf") or schema.get("oneOf")
-    return [inner for member in union for inner in _alternatives(member, root)] if union else [schema]
-
-
-def _resolved(schema: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
-    while "$ref" in schema:
-        schema = root["$defs"][schema["$ref"].rsplit("/", 1)[1]]
-    return schema
 
 
 def _shown(path: Path, root: Path | None) -> str:

@@ -6,7 +6,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from upswing.spec.base import Definition, DurationField
+from upswing.core.i18n import text
+from upswing.spec.base import Definition, DurationField, Mistake
 from upswing.spec.predicates import Condition
 from upswing.spec.steps import EventMatch, Step
 
@@ -24,7 +25,7 @@ class Exclusion(EventMatch):
     @model_validator(mode="after")
     def _ascends(self) -> Exclusion:
         if self.between[0] >= self.between[1]:
-            raise ValueError("'between' is [a, b] with step a before step b")
+            raise Mistake(text("'between' is [a, b] with step a before step b"))
         return self
 
 
@@ -90,40 +91,43 @@ class FunnelDefinition(Definition):
     def _numbers_fit(self) -> FunnelDefinition:
         last = len(self.steps)
         if any(e.between[1] > last for e in self.exclude):
-            raise ValueError(f"an exclusion lies between steps 1 and {last}")
+            raise Mistake(text("an exclusion lies between steps 1 and {last}", last=last))
         if isinstance(self.attribution, int) and self.attribution > last:
-            raise ValueError(f"attribution: there are only {last} steps")
+            raise Mistake(text("there is no step {n}: the funnel has {k}", n=self.attribution, k=last), code="UP647")
         if len(self.steps) + len(self.exclude) > 64:
-            raise ValueError("steps and exclusions together are at most 64")
+            raise Mistake(text("steps and exclusions together are at most 64"))
         if self.steps[0].optional or self.steps[-1].optional:
-            raise ValueError("the first and the last step cannot be optional")
+            raise Mistake(text("the first and the last step cannot be optional"))
         if self.steps[0].min_gap or self.steps[0].max_gap:
-            raise ValueError("the first step has no step before it: leave out min_gap and max_gap")
+            raise Mistake(text("the first step has no step before it: leave out min_gap and max_gap"))
         for step in self.steps:
             if step.min_gap and step.max_gap and step.min_gap > step.max_gap:
-                raise ValueError(f"{step.shown}: min_gap is longer than max_gap")
+                raise Mistake(text("{step}: min_gap is longer than max_gap", step=step.shown))
         return self
 
     @model_validator(mode="after")
     def _combines(self) -> FunnelDefinition:
         fine = any(s.optional or s.min_gap or s.max_gap for s in self.steps)
         if self.order == "any" and (self.exclude or fine):
-            raise ValueError("order any knows no exclusions, optional steps or gaps")
+            raise Mistake(text("order any knows no exclusions, optional steps or gaps"))
         if self.held and not all(self.held):
-            raise ValueError("a held property is needed at every step: give 'hold' for the whole funnel")
+            raise Mistake(text("a held property is needed at every step: give 'hold' for the whole funnel"))
         if self.count == "pairs" and not self.held:
-            raise ValueError("count pairs needs 'hold'")
+            raise Mistake(text("count pairs needs 'hold'"))
         if self.count == "totals" and self.held:
-            raise ValueError("count totals cannot hold a property; count pairs counts each held value once")
+            raise Mistake(text("count totals cannot hold a property; count pairs counts each held value once"))
         if self.count == "totals" and self.exclusion_policy == "remove":
-            raise ValueError("count totals drops at an exclusion; it cannot remove")
+            raise Mistake(text("count totals drops at an exclusion; it cannot remove"))
         if self.order == "strict" and self.exclusion_policy == "remove" and self.exclude:
-            raise ValueError("strict order drops at any other event already; use exclusion_policy drop")
+            raise Mistake(text("strict order drops at any other event already; use exclusion_policy drop"))
         reordered = self.order != "ordered" and self.profile != "posthog"
         if self.profile and (fine or self.held or reordered or self.count != "users"):
-            raise ValueError(
-                f"profile {self.profile} has rules of its own: leave out order, count, hold, optional steps and gaps"
+            raise Mistake(
+                text(
+                    "profile {profile} has rules of its own: leave out order, count, hold, optional steps and gaps",
+                    profile=self.profile,
+                )
             )
         if self.profile in ("amplitude", "clickhouse", "growingio") and self.exclude:
-            raise ValueError(f"profile {self.profile} knows no exclusions")
+            raise Mistake(text("profile {profile} knows no exclusions", profile=self.profile))
         return self

@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from upswing.spec.base import Definition, DurationField
+from upswing.core.i18n import text
+from upswing.spec.base import Definition, DurationField, Mistake
 from upswing.spec.predicates import Condition
 from upswing.spec.steps import EventMatch
 
@@ -46,7 +47,7 @@ class PathsDefinition(Definition):
     def _anchors_are_steps(self) -> PathsDefinition:
         for match in (self.after, self.before):
             if match is not None and match.events and all(self.node_name(e) is None for e in match.events):
-                raise ValueError(f"'{match.described}' is hidden, so no path can begin or end with it")
+                raise Mistake(text("'{event}' is hidden, so no path can begin or end with it", event=match.described))
         return self
 
     def node_name(self, value: str) -> str | None:

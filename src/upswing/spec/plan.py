@@ -117,6 +117,6 @@ def _read_lock(root: Path) -> dict[tuple[str, str], dict[str, Any]]:
     except (ValueError, IndexError, OSError):
         raise DataError(
             text("{file} is damaged", file=LOCK.as_posix()),
-            code="UP322",
+            code="UP004",
             hint=text("delete it and run: upswing apply"),
         ) from None

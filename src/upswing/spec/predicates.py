@@ -15,11 +15,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Union
 
-from pydantic import Field, model_validator
+from pydantic import Field, Tag, model_validator
 from sqlglot import exp
 
 from upswing.core.errors import UpswingError
-from upswing.spec.base import DurationField, Spec
+from upswing.core.i18n import text
+from upswing.spec.base import DurationField, Mistake, Spec, told_by_key
 from upswing.sql.expressions import parse_predicate
 from upswing.sql.template import expression
 
@@ -45,13 +46,17 @@ class PropertyCondition(Spec):
     def _value_fits(self) -> PropertyCondition:
         if self.op in ("is_set", "is_not_set"):
             if self.value is not None:
-                raise ValueError(f"op '{self.op}' takes no value")
+                raise Mistake(text("op '{op}' takes no value", op=self.op))
         elif self.value is None:
-            raise ValueError(f"op '{self.op}' needs a value")
+            raise Mistake(text("op '{op}' needs a value", op=self.op))
         elif (self.op in ("in", "not_in", "between")) != isinstance(self.value, list):
-            raise ValueError(f"op '{self.op}' needs {'a list' if not isinstance(self.value, list) else 'one value'}")
+            raise Mistake(
+                text("op '{op}' needs one value", op=self.op)
+                if isinstance(self.value, list)
+                else text("op '{op}' needs a list", op=self.op)
+            )
         if self.op == "between" and isinstance(self.value, list) and len(self.value) != 2:
-            raise ValueError("op 'between' needs two values: [low, high], both inclusive")
+            raise Mistake(text("op 'between' needs two values: [low, high], both inclusive"))
         return self
 
     def expression(self) -> exp.Expression:
@@ -94,7 +99,7 @@ class ExpressionCondition(Spec):
         try:
             parse_predicate(self.expr)
         except UpswingError as error:
-            raise ValueError(str(error.message)) from None
+            raise Mistake.of(error) from None
         return self
 
     def expression(self) -> exp.Expression:
@@ -134,9 +139,20 @@ class NoneOf(Spec):
 
 
 Condition = Annotated[
-    Union[PropertyCondition, ExpressionCondition, AllOf, AnyOf, NoneOf],  # noqa: UP007 - a recursive alias
-    Field(union_mode="smart"),
-]
+    Union[  # noqa: UP007 - a recursive alias
+        Annotated[PropertyCondition, Tag("<PropertyCondition>")],
+        Annotated[ExpressionCondition, Tag("<ExpressionCondition>")],
+        Annotated[AllOf, Tag("<AllOf>")],
+        Annotated[AnyOf, Tag("<AnyOf>")],
+        Annotated[NoneOf, Tag("<NoneOf>")],
+    ],
+    told_by_key(
+        {
+            "prop": "PropertyCondition", "expr": "ExpressionCondition", "all": "AllOf", "any": "AnyOf", "exclude": "NoneOf",
+            "op": "PropertyCondition", "value": "PropertyCondition",
+        }
+    ),
+]  # fmt: skip
 for _model in (AllOf, AnyOf, NoneOf):
     _model.model_rebuild()
 

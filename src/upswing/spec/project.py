@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 
 from upswing.core.calendar import Calendar, WeekStart
 from upswing.core.errors import UpswingError
-from upswing.spec.base import DurationField, Spec
+from upswing.spec.base import DurationField, Mistake, Spec
 
 
 class EngineSpec(Spec):
@@ -62,7 +62,7 @@ class WorkspaceSpec(Spec):
         try:
             Calendar(value)
         except UpswingError as error:
-            raise ValueError(f"{error.message}; {error.hint}") from None
+            raise Mistake.of(error) from None
         return value
 
     @property

@@ -6,8 +6,9 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
+from upswing.core.i18n import text
 from upswing.core.units import Period
-from upswing.spec.base import Definition
+from upswing.spec.base import Definition, Mistake
 from upswing.spec.steps import EventMatch
 
 
@@ -40,7 +41,7 @@ class RetentionDefinition(Definition):
         default_factory=list,
         description="First and last period of each bracket, e.g. [[1, 3], [4, 7]]; both inclusive.",
     )
-    min_count: int = Field(default=1, ge=1, description="Fewest returns in a period for it to count.")
+    min_count: int = Field(default=1, ge=1, le=1_000_000, description="Fewest returns in a period for it to count.")
     sum: str | None = Field(
         default=None, description="Property summed over the return events from the start on (ARPU, LTV)."
     )
@@ -48,9 +49,9 @@ class RetentionDefinition(Definition):
     @model_validator(mode="after")
     def _brackets_fit(self) -> RetentionDefinition:
         if (self.at == "brackets") != bool(self.brackets):
-            raise ValueError("'brackets' and at: brackets go together")
+            raise Mistake(text("'brackets' and at: brackets go together"))
         if any(first < 0 or last < first for first, last in self.brackets):
-            raise ValueError("a bracket is [first, last] with 0 <= first <= last")
+            raise Mistake(text("a bracket is [first, last] with 0 <= first <= last"))
         return self
 
     @property

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Union
 
-from pydantic import Field, model_validator
+from pydantic import Field, Tag, model_validator
 
-from upswing.spec.base import Definition, DurationField, Spec
+from upswing.core.i18n import text
+from upswing.spec.base import Definition, DurationField, Mistake, Spec, told_by_key
 from upswing.spec.predicates import Did, ExpressionCondition, PropertyCondition
 
 Quintile = Annotated[int, Field(ge=1, le=5)]
@@ -38,9 +39,9 @@ class Rfm(Spec):
     @model_validator(mode="after")
     def _asks_something(self) -> Rfm:
         if self.recency is None and self.frequency is None and self.monetary is None:
-            raise ValueError("give at least one of recency, frequency, monetary")
+            raise Mistake(text("give at least one of recency, frequency, monetary"))
         if self.monetary is not None and self.amount is None:
-            raise ValueError("monetary needs 'amount', the property that is summed")
+            raise Mistake(text("monetary needs 'amount', the property that is summed"))
         return self
 
 
@@ -53,7 +54,7 @@ class Listed(Spec):
     @model_validator(mode="after")
     def _one_source(self) -> Listed:
         if (self.users is None) == (self.users_file is None):
-            raise ValueError("give either 'users' or 'users_file'")
+            raise Mistake(text("give either 'users' or 'users_file'"))
         return self
 
 
@@ -64,9 +65,25 @@ class InSegment(Spec):
 
 
 UserCondition = Annotated[
-    Union[PropertyCondition, ExpressionCondition, Did, ActiveDays, Rfm, Listed, InSegment, "AllUsers", "AnyUsers"],
-    Field(union_mode="smart"),
-]
+    Union[  # noqa: UP007 - a recursive alias
+        Annotated[PropertyCondition, Tag("<PropertyCondition>")],
+        Annotated[ExpressionCondition, Tag("<ExpressionCondition>")],
+        Annotated[Did, Tag("<Did>")],
+        Annotated[ActiveDays, Tag("<ActiveDays>")],
+        Annotated[Rfm, Tag("<Rfm>")],
+        Annotated[Listed, Tag("<Listed>")],
+        Annotated[InSegment, Tag("<InSegment>")],
+        Annotated["AllUsers", Tag("<AllUsers>")],
+        Annotated["AnyUsers", Tag("<AnyUsers>")],
+    ],
+    told_by_key(
+        {
+            "prop": "PropertyCondition", "expr": "ExpressionCondition", "did": "Did", "active_days": "ActiveDays",
+            "rfm": "Rfm", "users": "Listed", "users_file": "Listed", "segment": "InSegment", "all": "AllUsers",
+            "any": "AnyUsers", "op": "PropertyCondition", "value": "PropertyCondition",
+        }
+    ),
+]  # fmt: skip
 
 
 class AllUsers(Spec):
@@ -95,7 +112,7 @@ class SegmentDefinition(Definition):
     @model_validator(mode="after")
     def _not_empty(self) -> SegmentDefinition:
         if not (self.all or self.any or self.exclude):
-            raise ValueError("a segment needs at least one condition under all, any or exclude")
+            raise Mistake(text("a segment needs at least one condition under all, any or exclude"))
         return self
 
 

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from upswing.core.errors import UsageError
 from upswing.core.i18n import text
-from upswing.spec.base import DurationField, Label, Spec
+from upswing.spec.base import DurationField, Label, Mistake, Spec
 from upswing.spec.predicates import Condition, ExpressionCondition, conjunction
 
 ANY_EVENT = "*"
@@ -25,7 +25,7 @@ class EventMatch(Spec):
     @model_validator(mode="after")
     def _one_source(self) -> EventMatch:
         if (self.event is None) == (self.any_of is None):
-            raise ValueError("give either 'event' or 'any_of'")
+            raise Mistake(text("give either 'event' or 'any_of'"))
         return self
 
     @property
@@ -79,7 +79,7 @@ def parse_match(written: str, *, known: Collection[str] = (), what: str = "step"
     double quotes.
 
     Raises:
-        UsageError: UP630 not readable; UP001-family for a condition that does not parse.
+        UsageError: UP630 not readable; UP010–UP012 a condition that cannot be used.
 
     Examples:
         >>> parse_match("pay[amount > 50]").described
@@ -117,9 +117,7 @@ def parse_step(written: str, *, known: Collection[str] = ()) -> Step:
 
 
 def _split_condition(raw: str, what: str) -> tuple[str, str | None]:
-    if not raw.endswith("]"):
-        return raw, None
-    depth, quoted = 0, ""
+    depth, quoted, start = 0, "", -1
     for position, sign in enumerate(raw):
         if quoted:
             quoted = "" if sign == quoted else quoted
@@ -133,6 +131,10 @@ def _split_condition(raw: str, what: str) -> tuple[str, str | None]:
             depth -= 1
             if depth == 0 and position == len(raw) - 1:
                 return raw[:start].strip(), raw[start + 1 : -1].strip() or None
+            if depth < 0:
+                break
+    if start < 0 and depth == 0:
+        return raw, None  # no bracket outside of quotes
     raise UsageError(
         text("{what} '{raw}' has brackets that do not match", what=what, raw=raw),
         code="UP630",

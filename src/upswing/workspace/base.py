@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from upswing.core.errors import UsageError
 from upswing.core.i18n import set_locale, text
+from upswing.spec.base import Definition
 from upswing.spec.definitions import PROJECT_FILE, Definitions, load_project
 from upswing.spec.files import write_yaml
 from upswing.spec.project import WorkspaceSpec
+from upswing.spec.validation import validated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,11 +23,13 @@ if TYPE_CHECKING:
     from upswing.events.segments import SegmentResolver
     from upswing.events.store import EventStore
     from upswing.spec.funnel import FunnelDefinition
+    from upswing.spec.predicates import ExpressionCondition
     from upswing.spec.segment import SegmentDefinition
     from upswing.spec.steps import EventMatch
 
 
 Moment = str | None
+D = TypeVar("D", bound=Definition)
 
 
 class OpenWorkspace:
@@ -54,11 +58,14 @@ class OpenWorkspace:
 
         Raises:
             UsageError: UP601 there is a workspace already.
+            DefinitionError: a setting that is not valid, e.g. UP620 for a time zone that does not exist.
         """
         root = Path(folder)
         if (root / PROJECT_FILE).exists():
             raise UsageError(text("'{folder}' is a workspace already", folder=root), code="UP601")
-        project = WorkspaceSpec.model_validate({"project": root.resolve().name or "workspace", **settings})
+        project = validated(
+            WorkspaceSpec, {"project": root.resolve().name or "workspace", **settings}, what=PROJECT_FILE
+        )
         root.mkdir(parents=True, exist_ok=True)
         write_yaml(root / PROJECT_FILE, _written(project))
         workspace = cls(root, project)
@@ -151,13 +158,12 @@ class OpenWorkspace:
         """Users of a segment, named or written as a condition; None = everybody."""
         if segment is None:
             return None
-        from upswing.spec.predicates import ExpressionCondition
         from upswing.spec.segment import SegmentDefinition
 
         if segment in self.definitions.by_kind.get("segment", {}) or segment.isidentifier():
             definition = self._segment_definition(segment)
         else:
-            definition = SegmentDefinition(name="written", all=[ExpressionCondition(expr=segment)])
+            definition = SegmentDefinition(name="written", all=[_expression(segment, "segment")])
         as_of = None if stop is None else self.log.calendar.instant(stop)
         return self._resolver().users(definition, as_of=as_of)
 
@@ -176,36 +182,36 @@ class OpenWorkspace:
         if isinstance(written, EventMatch):
             return written
         if isinstance(written, Mapping):
-            return EventMatch.model_validate(written)
+            return validated(EventMatch, written, what=what)
         return parse_match(written, known=self.log.schema.events, what=what)
 
     def _funnel_definition(self, name: str | None, options: Options) -> FunnelDefinition:
+        from upswing.core.units import Duration
         from upswing.spec.funnel import FunnelDefinition
-        from upswing.spec.predicates import ExpressionCondition
         from upswing.spec.steps import Step, parse_step
 
         known = self.log.schema.events
         steps = options.take("steps")
         if steps is not None:
-            made = [parse_step(s, known=known) if isinstance(s, str) else Step.model_validate(s) for s in steps]
+            made = [
+                parse_step(s, known=known) if isinstance(s, str) else validated(Step, s, what="step") for s in steps
+            ]
             options.set("steps", made)
         if options.get("within") is not None:
-            options.set("window", options.take("within"))
+            options.set("window", Duration.parse(options.take("within"), what="within"))
+        attribution = options.get("attribution")
+        if isinstance(attribution, str) and attribution.isdigit():
+            options.set("attribution", int(attribution))
         excluded = options.take("exclude", [])
         if excluded:
             options.set("exclude", [_exclusion(e, len(options.get("steps") or ()), known) for e in excluded])
         where = options.take("where")
-        if isinstance(where, str):
-            options.set("where", [ExpressionCondition(expr=where)])
-        definition: FunnelDefinition = self._definition(
-            "funnel", FunnelDefinition, name, options, needed="--step EVENT --step EVENT"
-        )
-        return definition
+        if where is not None:
+            options.set("where", _conditions(where))
+        return self._definition("funnel", FunnelDefinition, name, options, needed="--step EVENT --step EVENT")
 
-    def _definition(self, kind: str, model: Any, name: str | None, options: Options, *, needed: str | None) -> Any:
+    def _definition(self, kind: str, model: type[D], name: str | None, options: Options, *, needed: str | None) -> D:
         """The named definition with the given keys changed, or a new one from the keys alone."""
-        from pydantic import ValidationError
-
         if name is not None:
             base = self.definitions.get(kind, name, model)
             changed = {**{k: getattr(base, k) for k in base.model_fields_set}, **options.rest()}
@@ -218,13 +224,7 @@ class OpenWorkspace:
                     code="UP604",
                     hint=text("give {needed}, or a name: {names}", needed=needed, names=", ".join(known) or "–"),
                 )
-        try:
-            return model.model_validate(changed)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(p) for p in first["loc"])
-            cause = str(first["msg"]).removeprefix("Value error, ")
-            raise UsageError(text("{key}: {cause}", key=where or kind, cause=cause), code="UP605") from None
+        return validated(model, changed, what=kind)
 
 
 class Options:
@@ -248,6 +248,21 @@ class Options:
     def rest(self) -> dict[str, Any]:
         """What was not taken."""
         return dict(self._given)
+
+
+def _conditions(written: str | Mapping[str, Any] | Sequence[Any]) -> list[Any]:
+    """Conditions as written on the command line, or as in YAML: one or several."""
+    if isinstance(written, str):
+        return [_expression(written, "where")]
+    return [written] if isinstance(written, Mapping) else list(written)
+
+
+def _expression(written: str, place: str) -> ExpressionCondition:
+    from upswing.spec.predicates import ExpressionCondition
+    from upswing.sql.expressions import parse_predicate
+
+    parse_predicate(written, place=place)  # so that the message says where it stands
+    return ExpressionCondition(expr=written)
 
 
 def _exclusion(written: str | Mapping[str, Any], n_steps: int, known: Mapping[str, int]) -> dict[str, Any]:

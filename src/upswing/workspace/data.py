@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from upswing.core.errors import Problems, UsageError
 from upswing.core.i18n import text
 from upswing.spec.files import write_yaml
+from upswing.spec.validation import validated
 from upswing.workspace.base import Moment, OpenWorkspace, Options
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ class DataVerbs(OpenWorkspace):
         body: dict[str, Any] = {"kind": "segment", "name": name, "all": [{"users_file": listed}]}
         if description:
             body["description"] = description
-        SegmentDefinition.model_validate(body)
+        validated(SegmentDefinition, body, what="segment")
         folder = self.root / "segments"
         folder.mkdir(exist_ok=True)
         (folder / f"{name}.txt").write_text("\n".join(self.log.user_ids(keys)) + "\n", encoding="utf-8")

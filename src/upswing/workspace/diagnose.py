@@ -36,8 +36,6 @@ class DiagnoseVerbs(OpenWorkspace):
 
         options = Options(question)
         segment, start, stop = options.take("segment"), options.take("start"), options.take("stop")
-        attribution = options.take("attribution")
-        attribution = int(attribution) if isinstance(attribution, str) and attribution.isdigit() else attribution
         trend, limit = options.take("trend"), options.take("limit", 10)
         definition = self._funnel_definition(name, options)
         by, compared = self._comparison(by, stop)
@@ -48,7 +46,6 @@ class DiagnoseVerbs(OpenWorkspace):
             stop=stop,
             by=by,
             limit=limit,
-            attribution=attribution,
             trend=trend,
             users=self._users(segment, stop),
             segment=compared,
@@ -172,7 +169,7 @@ class DiagnoseVerbs(OpenWorkspace):
         """Users by how often they did something, or how much."""
         from upswing.diagnose.distribution import distribution
 
-        bounds = [float(b) for b in bands.split(",")] if isinstance(bands, str) else bands
+        bounds = _numbers(bands) if isinstance(bands, str) else bands
         return distribution(
             self.log,
             self._match(event, "event"),
@@ -183,6 +180,15 @@ class DiagnoseVerbs(OpenWorkspace):
             stop=stop,
             users=self._users(segment, stop),
         )
+
+
+def _numbers(written: str) -> list[float]:
+    try:
+        return [float(part) for part in written.split(",")]
+    except ValueError:
+        raise UsageError(
+            text("bands are numbers, got '{written}'", written=written), code="UP642", hint=text("e.g. 1,2,5,10")
+        ) from None
 
 
 def _pair(written: str) -> tuple[str, str]:
