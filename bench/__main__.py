@@ -6,11 +6,16 @@ Answers are compared before times are. Writes docs/benchmarks.md and docs/benchm
 from __future__ import annotations
 
 import gc
+import json
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +26,7 @@ from upswing.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
+PEAK = "peak memory, alone, GiB"
 Row = tuple[float, str, str, float, float]
 
 
@@ -86,13 +92,38 @@ def measure(millions: float) -> list[Row]:
             note(task, who, t.seconds)
     assert ours.steps[0].users > 0
     spine = workspace.log.engine.spine()  # type: ignore[attr-defined]
+    against_retentioneering(parquet, workspace, note)
     bandwidth = side_by_side({"sum": lambda: int(np.sum(spine.times)) + int(np.sum(spine.codes.astype(np.int64)))})
     note("numpy sum of the mapped columns", "numpy", bandwidth["sum"].seconds)
     workspace.close()
     duck.con.close()
+    del house
     gc.collect()
+    alone = _json_of([sys.executable, "-m", "bench.alone", str(parquet), str(work / "alone")])
+    rows.append((millions, PEAK, "Upswing", alone["peak after questions"], 0.0))
     shutil.rmtree(work, ignore_errors=True)
     return rows
+
+
+def against_retentioneering(parquet: Path, workspace: Workspace, note: Callable[[str, str, float], None]) -> None:
+    """The funnel it can answer, without a window, where RETENTIONEERING_PYTHON names a Python that has it."""
+    python = os.environ.get("RETENTIONEERING_PYTHON")
+    if not python or parquet.stat().st_size > 2**30:  # its frames of 100 million events do not fit this memory
+        return
+    theirs = _json_of([python, str(Path(__file__).parent / "retentioneering_peer.py"), str(parquet), *STEPS])
+    ours = side_by_side(
+        {"Upswing": lambda: [s.users for s in workspace.funnel(steps=list(STEPS), within="100d").steps]}
+    )["Upswing"]
+    if ours.answer != theirs["answer"]:
+        print(f"  answers differ: {ours.answer} and {theirs['answer']}")
+    note("funnel without a window", "Upswing", ours.seconds)
+    note("funnel without a window", "retentioneering", theirs["seconds"])
+
+
+def _json_of(command: list[str]) -> dict[str, Any]:
+    done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    found: dict[str, Any] = json.loads(next(li for li in done.stdout.splitlines() if li.startswith("{")))
+    return found
 
 
 def _returned(workspace: Workspace) -> int:
@@ -109,19 +140,24 @@ def write_page(rows: list[Row]) -> None:
         "ClickHouse is chdb on a table ordered by user, DuckDB SQL runs on a table clustered by user. Answers are compared in the",
         'same run. Made by `make bench SIZES="1 20"`; figures on a shared machine are noisy, so read the ratios.',
         "",
-        "| events | work | Upswing | ClickHouse | DuckDB SQL | Upswing / ClickHouse | Upswing / DuckDB |",
-        "| ---: | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| events | work | Upswing | ClickHouse | DuckDB SQL | retentioneering | ÷ ClickHouse | ÷ DuckDB | ÷ retentioneering |",
+        "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for size in dict.fromkeys(r[0] for r in rows):
         tasks = dict.fromkeys(r[1] for r in rows if r[0] == size)
         for task in tasks:
             found = {r[2]: r[3] for r in rows if r[0] == size and r[1] == task}
             ours = found.get("Upswing")
-            house, duck = found.get("ClickHouse"), found.get("DuckDB SQL", found.get("DuckDB CTAS"))
-            cells = [f"{x:.3f} s" if x is not None else "" for x in (ours, house, duck)]
-            ratios = [f"{ours / x:.2f}" if ours and x else "" for x in (house, duck)]
+            peers = [
+                found.get("ClickHouse"),
+                found.get("DuckDB SQL", found.get("DuckDB CTAS")),
+                found.get("retentioneering"),
+            ]
+            unit = " GiB" if task == PEAK else " s"
+            cells = [f"{x:.3f}{unit}" if x is not None else "" for x in (ours, *peers)]
+            ratios = [f"{ours / x:.2f}" if ours and x else "" for x in peers]
             if ours is None:
-                cells, ratios = ["", "", ""], ["", ""]
+                cells, ratios = [""] * 4, [""] * 3
                 task += f": {next(iter(found.values())):.3f} s"
             lines.append(f"| {size:g} M | {task} | {' | '.join(cells)} | {' | '.join(ratios)} |")
     peak = max(r[4] for r in rows)

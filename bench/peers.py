@@ -57,7 +57,7 @@ class PlainDuckDB:
     """Window-function SQL over a table clustered by (user, time)."""
 
     def __init__(self, parquet: Path, path: Path) -> None:
-        self.con = duckdb.connect(str(path))
+        self.con = duckdb.connect(str(path), config={"memory_limit": "6GB"})
         self.con.execute(
             'CREATE OR REPLACE TABLE events AS SELECT hash("user") AS user_key, time, event, amount, channel '
             f"FROM read_parquet('{parquet}') ORDER BY user_key, time"
