@@ -97,7 +97,6 @@ def measure(millions: float) -> list[Row]:
     note("numpy sum of the mapped columns", "numpy", bandwidth["sum"].seconds)
     workspace.close()
     duck.con.close()
-    del house
     gc.collect()
     alone = _json_of([sys.executable, "-m", "bench.alone", str(parquet), str(work / "alone")])
     rows.append((millions, PEAK, "Upswing", alone["peak after questions"], 0.0))
