@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import Final, Protocol
@@ -109,7 +110,7 @@ class EmbeddedSource:
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool = False) -> None:
         self._connection = connection
-        self._path = path
+        self.path = path
         self._unchanging = read_only  # DuckDB lets nobody write to a file that is attached for reading
         present = {
             str(r[0]) for r in self._rows(q("SELECT table_name FROM duckdb_tables() WHERE database_name = 'log'"))
@@ -138,22 +139,27 @@ class EmbeddedSource:
 
     def stored(self) -> exp.Expression:
         """The table itself."""
-        return q("SELECT * FROM log.main.events")
+        return self._bounded(q("SELECT * FROM log.main.events AS e"))
 
     def events(self, *, user_id: bool) -> exp.Expression:
         """Joined with aliases only if there are any, with ids only if asked for."""
         aliased = len(self.intervals["user_key"]) > 0
         if not aliased and not user_id:
-            return q("SELECT * FROM log.main.events")
+            return self.stored()
         if not aliased:
-            return q(
-                "SELECT e.*, u.user_id, e.rowid AS stored_row FROM log.main.events AS e "
-                "JOIN log.main.users AS u ON u.user_key = e.user_key"
+            return self._bounded(
+                q(
+                    "SELECT e.*, u.user_id, e.rowid AS stored_row FROM log.main.events AS e "
+                    "JOIN log.main.users AS u ON u.user_key = e.user_key"
+                )
             )
-        tree = q(
-            "SELECT COALESCE(i.canonical, e.user_key) AS user_key, e.* EXCLUDE (user_key), e.rowid AS stored_row "
-            "FROM log.main.events AS e LEFT JOIN memory.main.upswing_identity AS i "
-            "ON i.user_key = e.user_key AND e.time >= i.start AND e.time < i.stop"
+        tree = self._bounded(
+            q(
+                "SELECT COALESCE(i.canonical, e.user_key) AS user_key, e.* EXCLUDE (user_key), e.rowid AS stored_row "
+                "FROM log.main.events AS e LEFT JOIN $identity AS i "
+                "ON i.user_key = e.user_key AND e.time >= i.start AND e.time < i.stop",
+                identity=self._kept("identity"),
+            )
         )
         if not user_id:
             return tree
@@ -165,8 +171,8 @@ class EmbeddedSource:
         if not len(self.intervals["user_key"]):
             return q("SELECT user_key, user_id FROM log.main.users")
         return q(
-            "SELECT user_key, user_id FROM log.main.users "
-            "UNION ALL SELECT user_key, user_id FROM memory.main.upswing_further_users"
+            "SELECT user_key, user_id FROM log.main.users UNION ALL SELECT user_key, user_id FROM $further",
+            further=self._kept("further_users"),
         )
 
     def horizon(self) -> int | None:
@@ -230,20 +236,20 @@ class EmbeddedSource:
         }
         order = np.lexsort((table["start"], table["user_key"]))
         self.intervals = {name: values[order] for name, values in table.items()}
-        self._write("upswing_further_users", {"user_key": list(further.values()), "user_id": list(further)})
+        self._write("further_users", {"user_key": list(further.values()), "user_id": list(further)})
         stamped = {
             name: pa.array(np.clip(v, *_STAMPED) if name in ("start", "stop") else v)
             for name, v in self.intervals.items()
         }
         for name in ("start", "stop"):
             stamped[name] = stamped[name].cast(pa.timestamp("us"))
-        self._write("upswing_identity", stamped)
+        self._write("identity", stamped)
 
     def _keys_of(self, names: list[str]) -> tuple[dict[str, int], dict[str, int]]:
         tree = q(
             "SELECT n.user_id, u.user_key FROM upswing_names AS n JOIN log.main.users AS u ON u.user_id = n.user_id"
         )
-        with self._connection.cursor() as cursor:
+        with self._cursor() as cursor:
             cursor.register("upswing_names", pa.table({"user_id": pa.array(names, pa.string())}))
             rows = cursor.execute(tree.sql("duckdb")).fetchall()
         keys = {str(name): int(str(key)) for name, key in rows}
@@ -251,17 +257,31 @@ class EmbeddedSource:
         further = {name: last + 1 + i for i, name in enumerate(n for n in names if n not in keys)}
         return keys | further, further
 
+    def _kept(self, name: str) -> exp.Table:
+        """A table of who is whom, in memory."""
+        return exp.table_(f"upswing_{name}", db="main", catalog="memory")
+
+    def _bounded(self, rows: exp.Expression) -> exp.Expression:
+        """The rows ``e`` of the log that are looked at: all of them."""
+        return rows
+
+    @contextmanager
+    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        with self._connection.cursor() as cursor:  # a connection serves one thread at a time
+            yield cursor
+
     def _write(self, name: str, columns: Mapping[str, object]) -> None:
         schema = {"user_id": pa.string(), "user_key": pa.int64()}
         table = pa.table({k: pa.array(v, schema.get(k)) if isinstance(v, list) else v for k, v in columns.items()})
-        target = exp.table_(name, db="main", catalog="memory")
-        created = exp.Create(this=target, kind="TABLE", replace=True, expression=q("SELECT * FROM upswing_written"))
-        with self._connection.cursor() as cursor:
+        created = exp.Create(
+            this=self._kept(name), kind="TABLE", replace=True, expression=q("SELECT * FROM upswing_written")
+        )
+        with self._cursor() as cursor:
             cursor.register("upswing_written", table)
             cursor.execute(created.sql("duckdb"))
 
     def _rows(self, tree: exp.Expression) -> list[tuple[object, ...]]:
-        with self._connection.cursor() as cursor:  # a connection serves one thread at a time
+        with self._cursor() as cursor:
             found: list[tuple[object, ...]] = cursor.execute(tree.sql("duckdb")).fetchall()
             return found
 
