@@ -311,3 +311,37 @@ def test_wrong_calls_are_refused(x, t_x, age, error):
     for fit in (clv.fit_bg_nbd, clv.fit_mbg_nbd, clv.fit_pareto_nbd):
         with pytest.raises(error):
             fit(x, t_x, age)
+
+
+def test_limits_are_those_of_the_profile_likelihood():
+    rng = np.random.default_rng(5)
+    x, t_x, _, _ = simulate_buyers(rng, 400, r=0.6, alpha=5, age=40.0, leaves=LEAVING["mbg_nbd"])
+    age = np.full(400, 40.0)
+    fit = clv.fit_mbg_nbd(x, t_x, age)
+    assert fit.limits == "profile"
+
+    def fall(index, value):  # by a search that knows no gradients
+        free = [i for i in range(4) if i != index]
+
+        def lost(log):
+            point = np.empty(4)
+            point[index], point[free] = value, np.exp(np.clip(log, -9, 9))
+            return fit.log_likelihood - _geometric_terms(point, x, t_x, age, extra=1)[0].sum()
+
+        options = {"maxiter": 4000, "xatol": 1e-6, "fatol": 1e-9}
+        return optimize.minimize(lost, np.log(fit.estimates[free]), method="Nelder-Mead", options=options).fun
+
+    for index in range(4):
+        assert 2 * fall(index, fit.lower[index]) == pytest.approx(1.959964**2, rel=0.01)
+        assert 2 * fall(index, fit.upper[index]) == pytest.approx(1.959964**2, rel=0.01)
+
+
+def test_a_parameter_without_an_upper_limit_says_so():
+    # Hardly any spread within customers: p may be as large as it likes, and a symmetric interval would hide that.
+    rng = np.random.default_rng([12, 0])
+    x = rng.integers(1, 9, 500)
+    fit = clv.fit_gamma_gamma(x, rng.gamma(6 * x) / (x * rng.gamma(4, 1 / 15, 500)))
+    assert fit.status == "ok"
+    assert fit.upper[0] == np.inf
+    assert fit.lower[2] == 0
+    assert fit.lower[0] < 6

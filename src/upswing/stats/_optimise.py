@@ -20,6 +20,8 @@ LogLikelihood: TypeAlias = Callable[[FloatArray], tuple[float, FloatArray]]
 
 LOG_LIMIT = 14.0
 """Parameters are searched within exp(±14), about 1e-6 to 1e6; an optimum at the rim means they are not identified."""
+PROFILED = 20_000
+"""Customers up to which limits come from the profile likelihood; beyond, the likelihood is quadratic where it counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,14 @@ class ModelFit(Generic[M]):
         names: parameter names, in the order of the arrays below.
         estimates: parameters, shape (k,).
         standard_errors: of the parameters, from the observed information; NaN when not identified.
-        lower: lower limits, symmetric on the log scale.
-        upper: upper limits.
+        lower: lower limits; 0 where the data set none.
+        upper: upper limits; infinite where the data set none.
         log_likelihood: at the optimum, with no constant left out unless the fitting function says so.
         n: customers (or users) the model was fitted on.
         confidence: nominal coverage.
         log_covariance: covariance of the log parameters, shape (k, k).
+        limits: how the limits were found: "profile" (likelihood ratio with the other parameters at their best) or
+            "wald" (symmetric on the log scale; for more than 20,000 customers, where the two agree).
         method: name of the model.
         status: "ok", "not_identified" (the likelihood has no clear peak: the estimates are where the search stopped
             and must not be used) or "not_enough_data".
@@ -73,6 +77,7 @@ class ModelFit(Generic[M]):
     n: float
     confidence: float
     log_covariance: FloatArray
+    limits: str
     method: str
     status: str
 
@@ -122,7 +127,9 @@ def fit_positive(
 ) -> ModelFit[M]:
     """Maximise a log-likelihood over positive parameters, searching on the log scale from each start.
 
-    The observed information is the central difference of the analytic gradient at the optimum.
+    The observed information is the central difference of the analytic gradient at the optimum. Limits are those of the
+    profile likelihood: with a few hundred customers the likelihood is too skewed for symmetric ones, which in
+    simulations of MBG/NBD held the truth in 89 % instead of 95 %.
     """
     best = _search(log_likelihood, np.log(np.atleast_2d(np.asarray(starts, dtype=np.float64))), n)
     point = np.exp(best)
@@ -132,20 +139,15 @@ def fit_positive(
     k = len(names)
     covariance = np.asarray(np.linalg.inv(information), np.float64) if status == OK else np.full((k, k), np.nan)
     log_error = np.sqrt(np.diag(covariance))
-    reach = log_error * float(distributions.norm.ppf((1 + confidence) / 2))
+    reach = float(distributions.norm.ppf((1 + confidence) / 2))
+    limits = "profile" if status == OK and n <= PROFILED else "wald"
+    ends = np.stack([best - reach * log_error, best + reach * log_error])
+    if limits == "profile":
+        ends = _profile_limits(log_likelihood, best, value, information, covariance, reach)
+    lower, upper = np.exp(ends)
+    model = build(*point.tolist())
     return ModelFit(
-        build(*point.tolist()),
-        names,
-        point,
-        point * log_error,
-        point * np.exp(-reach),
-        point * np.exp(reach),
-        value,
-        n,
-        confidence,
-        covariance,
-        method,
-        status,
+        model, names, point, point * log_error, lower, upper, value, n, confidence, covariance, limits, method, status
     )
 
 
@@ -157,7 +159,7 @@ def unfitted(
     gap = np.full(k, np.nan)
     model = build(*gap.tolist())
     square = np.full((k, k), np.nan)
-    return ModelFit(model, names, gap, gap, gap, gap, np.nan, n, confidence, square, method, NOT_ENOUGH_DATA)
+    return ModelFit(model, names, gap, gap, gap, gap, np.nan, n, confidence, square, "wald", method, NOT_ENOUGH_DATA)
 
 
 def _search(log_likelihood: LogLikelihood, starts: FloatArray, n: float) -> FloatArray:
@@ -184,6 +186,73 @@ def _information(log_likelihood: LogLikelihood, log_point: FloatArray) -> FloatA
     rows = [(slope(log_point - step * axis) - slope(log_point + step * axis)) / (2 * step) for axis in np.eye(k)]
     matrix = np.stack(rows)
     return np.asarray((matrix + matrix.T) / 2)
+
+
+def _profile_limits(
+    log_likelihood: LogLikelihood,
+    best: FloatArray,
+    top: float,
+    information: FloatArray,
+    covariance: FloatArray,
+    reach: float,
+) -> FloatArray:
+    """Log limits, shape (2, k): where the best log-likelihood with one parameter held fixed has fallen by reach^2 / 2.
+
+    The signed root of that fall is nearly linear in the parameter, so a few secant steps find each limit.
+    """
+    k = best.size
+    ends = np.empty((2, k))
+    for index in range(k):
+        others = np.arange(k) != index
+        drift = covariance[others, index] / covariance[index, index]
+        whiten = np.linalg.inv(np.linalg.cholesky(information[np.ix_(others, others)])).T
+
+        def root(at: float, index: int = index, drift: FloatArray = drift, whiten: FloatArray = whiten) -> float:
+            return _fall(log_likelihood, best, top, index, at, drift, whiten)
+
+        for side, sign in enumerate((-1.0, 1.0)):
+            step = sign * reach * float(np.sqrt(covariance[index, index]))
+            near, near_root = 0.0, 0.0
+            for _ in range(12):
+                if abs(best[index] + step) > LOG_LIMIT:
+                    step = sign * np.inf
+                    break
+                fallen = root(float(best[index] + step))
+                if abs(fallen - reach) < 1e-3:
+                    break
+                slope = (fallen - near_root) / (step - near)
+                near, near_root = step, fallen
+                grown = step + (reach - fallen) / slope if slope * sign > 0 else 2 * step
+                step = float(np.clip(grown / step, 0.3, 3.0)) * step
+            ends[side, index] = best[index] + step
+    return ends
+
+
+def _fall(
+    log_likelihood: LogLikelihood,
+    best: FloatArray,
+    top: float,
+    index: int,
+    at: float,
+    drift: FloatArray,
+    whiten: FloatArray,
+) -> float:
+    """Root of twice the fall of the log-likelihood when one log parameter is held at `at`, the others at their best."""
+    others = np.arange(best.size) != index
+    start = best.copy()
+    start[index] = at
+    start[others] += drift * (at - best[index])
+
+    def objective(moves: FloatArray) -> tuple[float, FloatArray]:
+        log_point = start.copy()
+        log_point[others] = np.clip(start[others] + whiten @ moves, -2 * LOG_LIMIT, 2 * LOG_LIMIT)
+        point = np.exp(log_point)
+        value, slope = log_likelihood(point)
+        return top - value, -whiten.T @ (slope * point)[others]
+
+    solve: Callable[..., optimize.OptimizeResult] = optimize.minimize
+    found = solve(objective, np.zeros(best.size - 1), jac=True, method="L-BFGS-B", options={"gtol": 1e-3})
+    return float(np.sqrt(max(2 * float(found.fun), 0.0)))
 
 
 def _verdict(log_point: FloatArray, slope: FloatArray, information: FloatArray) -> str:
