@@ -252,7 +252,7 @@ class _Import:
             found += self._flawed(import_id, file)
         for row in found:
             quarantined[str(row[3])] = quarantined.get(str(row[3]), 0) + 1
-        _insert_quarantine(store, found)
+        insert_quarantine(store, found)
         added = store.count("SELECT count(*) FROM events WHERE import_id = ?", [import_id])
         read = staged.rows + len(staged.rejects)
         store.run(
@@ -352,7 +352,8 @@ _QUARANTINE_SCHEMA: Final = pa.schema(
 )  # fmt: skip
 
 
-def _insert_quarantine(store: EventStore, rows: Sequence[Sequence[object]]) -> None:
+def insert_quarantine(store: EventStore, rows: Sequence[Sequence[object]]) -> None:
+    """Set rows aside: (import id, source, line, reason, detail, raw); inside a transaction."""
     if not rows:
         return
     columns = [
