@@ -80,7 +80,7 @@ def test_no_traceback_from_any_option(shop, name, param):
     for given in NASTY:
         if param.key == "save" and given not in ("", " ", "a/b", "../x", "中文", "pay]"):
             continue
-        base = [w for w in BASE.get(name, ())]
+        base = list(BASE.get(name, ()))
         if param.positional:
             arguments = [name, given, *(() if param.key in ("name", "names") else base)]
         else:

@@ -16,6 +16,7 @@ from upswing.core.errors import UsageError, did_you_mean
 from upswing.core.i18n import Text, text
 from upswing.core.results import Caveat, Cell, Chart, Column, Result, Table, Unit, show
 from upswing.core.units import DAY, Duration
+from upswing.diagnose.groups import Groups, Segment, groups_by, place_of
 from upswing.diagnose.scan import Keys, Scan
 from upswing.engines.base import Number, SequenceRequest
 from upswing.events.log import EventLog
@@ -42,6 +43,18 @@ class Band:
     total: float
 
 
+@dataclass(frozen=True, slots=True)
+class DistributionGroup:
+    """The same of one group of users; a user is in one group only, so groups add up to the whole."""
+
+    value: str
+    users: int
+    total: float
+    mean: float | None
+    quantiles: tuple[tuple[float, float], ...]
+    bands: tuple[Band, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DistributionResult(Result):
     """Users by band.
@@ -55,6 +68,7 @@ class DistributionResult(Result):
         mean: value per user.
         quantiles: value by quantile over users (linear between neighbours, Hyndman and Fan 1996, type 7).
         bands: users by band; the first has no lower end when values lie below the bounds.
+        groups: the same by group of the breakdown, in the same bands.
     """
 
     verb: ClassVar[str] = "distribution"
@@ -66,14 +80,23 @@ class DistributionResult(Result):
     mean: float | None
     quantiles: tuple[tuple[float, float], ...]
     bands: tuple[Band, ...]
+    by: str | None = None
+    groups: tuple[DistributionGroup, ...] = ()
     keys: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
     values: NDArray[np.float64] | None = field(default=None, repr=False, compare=False)
+    division: Groups | None = field(default=None, repr=False, compare=False)
 
-    def users_in(self, *, at_least: float = -np.inf, below: float = np.inf) -> Keys:
-        """Sorted keys of the users with a value of at least so much, and less than `below`."""
+    def users_in(self, *, at_least: float = -np.inf, below: float = np.inf, group: str | None = None) -> Keys:
+        """Sorted keys of the users with a value of at least so much, and less than `below`; in all or in one group.
+
+        Raises:
+            UsageError: UP644 no such group in this result; UP649 it is no longer tied to its log.
+        """
         if self.keys is None or self.values is None:
-            return np.zeros(0, dtype=np.int64)
-        return np.sort(self.keys[(self.values >= at_least) & (self.values < below)])
+            raise UsageError(text("this result no longer has its log"), code="UP649")
+        keys = np.sort(self.keys[(self.values >= at_least) & (self.values < below)])
+        place = place_of(() if self.division is None else self.division.names, group)
+        return keys if place is None or self.division is None else keys[self.division.of(keys) == place]
 
     def title(self) -> Text:
         """The question."""
@@ -94,19 +117,15 @@ class DistributionResult(Result):
         )  # fmt: skip
 
     def data(self) -> dict[str, object]:
-        """Counts, quantiles and bands."""
-        return {
-            "measure": self.measure,
-            "property": self.property,
-            "users": self.users,
-            "total": self.total,
-            "mean": self.mean,
-            "quantiles": {f"p{round(q * 100)}": v for q, v in self.quantiles},
-            "bands": [{"from": b.lower, "to": b.upper, "users": b.users, "total": b.total} for b in self.bands],
-        }
+        """Counts, quantiles and bands; and the same by group."""
+        body: dict[str, object] = {"measure": self.measure, "property": self.property, **_data(self)}
+        if self.by is not None:
+            body["by"] = self.by
+            body["groups"] = [{"value": g.value, **_data(g)} for g in self.groups]
+        return body
 
     def tables(self) -> list[Table]:
-        """Users by band, and the quantiles."""
+        """Users by band, the quantiles, and the bands by group."""
         bands = (
             Column("band", text("Band")),
             Column("users", text("Users"), "count"),
@@ -114,25 +133,35 @@ class DistributionResult(Result):
             Column("total", text("Total"), "number"),
             Column("share_of_total", text("Share of the total"), "ratio"),
         )
-        rows: list[tuple[Cell, ...]] = [
-            (
-                self._band(b), b.users, b.users / self.users if self.users else None, b.total,
-                b.total / self.total if self.total else None,
-            )
-            for b in self.bands
-        ]  # fmt: skip
         quantiles = (
             Column("quantile", text("Users with less"), "ratio", text("share of users with no more than this")),
             Column("value", text("Value"), _UNIT),
         )
-        return [
-            Table("bands", text("Users by band"), bands, rows),
+        found = [
+            Table("bands", text("Users by band"), bands, self._rows(self)),
             Table("quantiles", text("Quantiles"), quantiles, list(self.quantiles)),
         ]
+        if self.by is not None:
+            head = Column("group", self.by, doc=text("value at the user's first such event"))
+            rows: list[tuple[Cell, ...]] = [(g.value, *row) for g in self.groups for row in self._rows(g)]
+            found.append(Table("groups", text("By group"), (head, *bands), rows))
+        return found
 
     def charts(self) -> list[Chart]:
-        """Users by band."""
-        return [Chart("bar", "bands", text("Users by band"), x="band", y=("users",))]
+        """Users by band; shares by band and group."""
+        found = [Chart("bar", "bands", text("Users by band"), x="band", y=("users",))]
+        if self.groups:
+            found.append(Chart("line", "groups", text("By group"), x="band", y=("share",), series="group"))
+        return found
+
+    def _rows(self, part: DistributionResult | DistributionGroup) -> list[tuple[Cell, ...]]:
+        return [
+            (
+                self._band(b), b.users, b.users / part.users if part.users else None, b.total,
+                b.total / part.total if part.total else None,
+            )
+            for b in part.bands
+        ]  # fmt: skip
 
     def _band(self, band: Band) -> Text | str:
         if band.lower is None:
@@ -156,7 +185,10 @@ def distribution(
     window: Duration | str | None = None,
     start: Moment = None,
     stop: Moment = None,
+    by: str | None = None,
+    limit: int = 10,
     users: Keys | None = None,
+    segment: Segment | None = None,
 ) -> DistributionResult:
     """Users by how often, on how many days, or with what total they did something in the range.
 
@@ -171,7 +203,11 @@ def distribution(
         window: only for active_days: the most days in any stretch of so many consecutive days, e.g. 7d.
         start: first moment; days are cut at it.
         stop: end, exclusive.
+        by: another property to break down by, at its value on the user's first such event in the range; a user is in one
+            group.
+        limit: most groups with a name of their own; the rest is "(other)", users without a value are "(none)".
         users: sorted user keys to keep; None = all.
+        segment: name and sorted keys of a segment to compare with everybody else; instead of `by`.
 
     Raises:
         UsageError: UP301, UP302 unknown property or event, UP640 a range that ends before it begins, UP642 bands that
@@ -189,12 +225,14 @@ def distribution(
     kernel = CountKernel(PeriodGrid.of(log.calendar.edges("day", lo, hi)), days)
     found = scan.run(kernel, request, add)
     keys, values = _values(found, measure)
+    groups = groups_by(scan, by, match, start=lo, stop=until, limit=limit, users=users, segment=segment)
     how = scan.how(
         definition={
             "event": match.model_dump(mode="json", exclude_defaults=True),
             "measure": measure,
             "property": property,
             "window_days": days or None,
+            "by": None if groups is None else groups.by,
         },
         window=log.window(lo, hi),
         method=text(
@@ -202,10 +240,7 @@ def distribution(
         ),
         caveats=_caveats(found, measure),
     )
-    quantiles: tuple[tuple[float, float], ...] = ()
-    if len(values):
-        quantiles = tuple((q, float(v)) for q, v in zip(QUANTILES, np.quantile(values, QUANTILES), strict=True))
-    bounds = bands if bands is not None else _bounds(values, measure)
+    bounds = np.array(bands if bands is not None else _bounds(values, measure), dtype=np.float64)
     return DistributionResult(
         how=how,
         event=match.described,
@@ -214,11 +249,45 @@ def distribution(
         users=len(values),
         total=float(values.sum()),
         mean=float(values.mean()) if len(values) else None,
-        quantiles=quantiles,
-        bands=_bands(values, np.array(bounds, dtype=np.float64)),
+        quantiles=_quantiles(values),
+        bands=_bands(values, bounds),
+        by=None if groups is None else groups.label,
+        groups=_split(groups, keys, values, bounds),
         keys=keys,
         values=values,
+        division=groups,
     )
+
+
+def _split(
+    groups: Groups | None, keys: Keys, values: NDArray[np.float64], bounds: NDArray[np.float64]
+) -> tuple[DistributionGroup, ...]:
+    if groups is None:
+        return ()
+    codes = groups.of(keys)
+    return tuple(
+        DistributionGroup(
+            name, len(mine), float(mine.sum()), float(mine.mean()), _quantiles(mine), _bands(mine, bounds)
+        )
+        for name, mine in ((name, values[codes == i]) for i, name in enumerate(groups.names))
+        if len(mine)
+    )
+
+
+def _quantiles(values: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
+    if not len(values):
+        return ()
+    return tuple((q, float(v)) for q, v in zip(QUANTILES, np.quantile(values, QUANTILES), strict=True))
+
+
+def _data(part: DistributionResult | DistributionGroup) -> dict[str, object]:
+    return {
+        "users": part.users,
+        "total": part.total,
+        "mean": part.mean,
+        "quantiles": {f"p{round(q * 100)}": v for q, v in part.quantiles},
+        "bands": [{"from": b.lower, "to": b.upper, "users": b.users, "total": b.total} for b in part.bands],
+    }
 
 
 def _window_days(measure: Measure, name: str | None, window: Duration | str | None) -> int:

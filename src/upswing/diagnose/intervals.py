@@ -16,6 +16,7 @@ from upswing.core.errors import UsageError
 from upswing.core.i18n import Text, text
 from upswing.core.results import Caveat, Cell, Chart, Column, Result, Table, show
 from upswing.core.units import SECOND, Duration
+from upswing.diagnose.groups import Groups, Segment, groups_by, place_of, run_grouped
 from upswing.diagnose.scan import Keys, Scan
 from upswing.engines.base import SequenceRequest
 from upswing.events.log import EventLog
@@ -41,6 +42,19 @@ class IntervalBand:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class IntervalGroup:
+    """The gaps of one group of users."""
+
+    value: str
+    count: int
+    users: int
+    open_ends: int
+    mean: float | None
+    quantiles: tuple[tuple[float, float], ...]
+    user_medians: tuple[tuple[float, float], ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntervalResult(Result):
     """Distribution of gaps.
@@ -55,6 +69,7 @@ class IntervalResult(Result):
         quantiles: seconds by quantile, over all gaps (linear between neighbours, Hyndman and Fan 1996, type 7).
         user_medians: the same quantiles over users, each counted once with the median of their own gaps.
         bands: histogram.
+        groups: the same by group of the breakdown; a user is in one group only.
     """
 
     verb: ClassVar[str] = "interval"
@@ -67,16 +82,29 @@ class IntervalResult(Result):
     quantiles: tuple[tuple[float, float], ...]
     user_medians: tuple[tuple[float, float], ...]
     bands: tuple[IntervalBand, ...]
+    by: str | None = None
+    groups: tuple[IntervalGroup, ...] = ()
     gaps: Intervals | None = field(default=None, repr=False, compare=False)
+    division: Groups | None = field(default=None, repr=False, compare=False)
 
-    def users_in(self, *, at_least: Duration | str = "1us", below: Duration | str | None = None) -> Keys:
-        """Sorted keys of users with a gap of at least so long, and shorter than `below`."""
+    def users_in(
+        self, *, at_least: Duration | str | None = None, below: Duration | str | None = None, group: str | None = None
+    ) -> Keys:
+        """Sorted keys of users with a gap of at least so long, and shorter than `below`; in all or in one group.
+
+        Raises:
+            UsageError: UP610 not a duration, UP644 no such group, UP649 the result is no longer tied to its log.
+        """
         if self.gaps is None:
-            return np.zeros(0, dtype=np.int64)
-        chosen = self.gaps.gaps >= Duration.parse(at_least).microseconds
+            raise UsageError(text("this result no longer has its log"), code="UP649")
+        chosen = np.ones(len(self.gaps.gaps), dtype=np.bool_)
+        if at_least is not None:
+            chosen &= self.gaps.gaps >= Duration.parse(at_least, what="at least", zero=True).microseconds
         if below is not None:
-            chosen &= self.gaps.gaps < Duration.parse(below).microseconds
-        return np.unique(self.gaps.users[chosen])
+            chosen &= self.gaps.gaps < Duration.parse(below, what="below").microseconds
+        keys = np.unique(self.gaps.users[chosen])
+        place = place_of(() if self.division is None else self.division.names, group)
+        return keys if place is None or self.division is None else keys[self.division.of(keys) == place]
 
     def title(self) -> Text:
         """The question."""
@@ -96,8 +124,8 @@ class IntervalResult(Result):
         )  # fmt: skip
 
     def data(self) -> dict[str, object]:
-        """Counts, quantiles and histogram, in seconds."""
-        return {
+        """Counts, quantiles and histogram, in seconds; and the same by group."""
+        body: dict[str, object] = {
             "count": self.count,
             "users": self.users,
             "open_ends": self.open_ends,
@@ -113,9 +141,20 @@ class IntervalResult(Result):
                 for b in self.bands
             ],
         }
+        if self.by is not None:
+            body["by"] = self.by
+            body["groups"] = [
+                {
+                    "value": g.value, "count": g.count, "users": g.users, "open_ends": g.open_ends, "mean_seconds": g.mean,
+                    "quantiles": {f"p{round(q * 100)}": v for q, v in g.quantiles},
+                    "user_median_quantiles": {f"p{round(q * 100)}": v for q, v in g.user_medians},
+                }
+                for g in self.groups
+            ]  # fmt: skip
+        return body
 
     def tables(self) -> list[Table]:
-        """Quantiles, and the histogram."""
+        """Quantiles, the histogram, and a row per group."""
         quantiles = (
             Column("quantile", text("Shorter than this"), "ratio", text("share of intervals not longer")),
             Column("interval", text("All intervals"), "seconds"),
@@ -132,10 +171,32 @@ class IntervalResult(Result):
         shown: list[tuple[Cell, ...]] = [
             (_band(b), b.count, b.count / self.count if self.count else None) for b in self.bands
         ]
-        return [
+        found = [
             Table("quantiles", text("Quantiles"), quantiles, rows),
             Table("histogram", text("Histogram"), bands, shown),
         ]
+        if self.by is not None:
+            found.append(self._group_table(self.by))
+        return found
+
+    def _group_table(self, by: str) -> Table:
+        columns = (
+            Column("group", by, doc=text("value at the user's first such event")),
+            Column("count", text("Intervals"), "count"),
+            Column("users", text("Users"), "count"),
+            Column("p25", text("A quarter is shorter than"), "seconds"),
+            Column("p50", text("Median"), "seconds"),
+            Column("p75", text("Three quarters are shorter than"), "seconds"),
+            Column("user_median", text("Median of users"), "seconds", text("each user counts once")),
+            Column("open_ends", text("Without a second event"), "count"),
+        )
+        rows: list[tuple[Cell, ...]] = []
+        for g in self.groups:
+            found, own = dict(g.quantiles), dict(g.user_medians)
+            rows.append(
+                (g.value, g.count, g.users, found.get(0.25), found.get(0.5), found.get(0.75), own.get(0.5), g.open_ends)
+            )
+        return Table("groups", text("By group"), columns, rows)
 
     def charts(self) -> list[Chart]:
         """The histogram."""
@@ -150,7 +211,10 @@ def interval(
     start: Moment = None,
     stop: Moment = None,
     bands: Sequence[Duration] = BOUNDS,
+    by: str | None = None,
+    limit: int = 10,
     users: Keys | None = None,
+    segment: Segment | None = None,
 ) -> IntervalResult:
     """Time from each first event to the nearest later second event, with no other first event between.
 
@@ -164,10 +228,15 @@ def interval(
         start: first moment of the range.
         stop: its end, exclusive.
         bands: ascending ends of the histogram's bands.
+        by: property to break down by, at its value on the first such event of the user in the range; a user is in one
+            group.
+        limit: most groups with a name of their own; the rest is "(other)", users without a value are "(none)".
         users: sorted user keys to keep; None = all.
+        segment: name and sorted keys of a segment to compare with everybody else; instead of `by`.
 
     Raises:
-        UsageError: UP302 no such event, UP640 a range that ends before it begins, UP642 bands that do not ascend.
+        UsageError: UP301 no such property, UP302 no such event, UP640 a range that ends before it begins,
+            UP642 bands that do not ascend.
     """
     if any(b <= a for a, b in pairwise(bands)):
         raise UsageError(text("bands must ascend"), code="UP642")
@@ -176,11 +245,14 @@ def interval(
     horizon = log.require_events().horizon or 0
     request = SequenceRequest(marks=(log.mark(first), log.mark(then)), start=lo, stop=horizon + 1, users=users)
     none = np.zeros(0, dtype=np.int64)
-    found = scan.run(IntervalKernel(lo, hi), request, add) or Intervals(none, none, 0, 0)
+    groups = groups_by(scan, by, first, start=lo, stop=hi, limit=limit, users=users, segment=segment)
+    whole, parts = run_grouped(scan, IntervalKernel(lo, hi), request, add, groups)
+    found = whole or Intervals(none, none, 0, 0)
     how = scan.how(
         definition={
             "first": first.model_dump(mode="json", exclude_defaults=True),
             "then": then.model_dump(mode="json", exclude_defaults=True),
+            "by": None if groups is None else groups.by,
         },
         window=log.window(lo, hi),
         method=text(
@@ -201,7 +273,26 @@ def interval(
         quantiles=_quantiles(found.gaps / SECOND),
         user_medians=_quantiles(medians / SECOND),
         bands=_bands(found.gaps, bands),
+        by=None if groups is None else groups.label,
+        groups=tuple(
+            _group(name, part)
+            for name, part in zip(() if groups is None else groups.names, parts, strict=False)
+            if part.openers
+        ),
         gaps=found,
+        division=groups,
+    )
+
+
+def _group(name: str, found: Intervals) -> IntervalGroup:
+    return IntervalGroup(
+        value=name,
+        count=len(found.gaps),
+        users=len(np.unique(found.users)),
+        open_ends=found.open_ends,
+        mean=float(found.gaps.mean()) / SECOND if len(found.gaps) else None,
+        quantiles=_quantiles(found.gaps / SECOND),
+        user_medians=_quantiles(_medians(found) / SECOND),
     )
 
 

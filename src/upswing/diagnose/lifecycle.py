@@ -15,7 +15,8 @@ from upswing.core.errors import UsageError, did_you_mean
 from upswing.core.i18n import Text, text
 from upswing.core.results import Caveat, Cell, Chart, Column, Result, Table
 from upswing.core.units import Period
-from upswing.diagnose.scan import Keys, Scan, chosen_users
+from upswing.diagnose.groups import Segment, groups_by, place_of, run_grouped, users_of
+from upswing.diagnose.scan import Keys, Scan
 from upswing.engines.base import SequenceRequest
 from upswing.events.log import EventLog
 from upswing.sequences.lifecycle import STATES, LifecycleCounts, LifecycleKernel, State
@@ -54,6 +55,15 @@ class LifecyclePeriod:
         return (self.new + self.resurrecting) / self.dormant if self.dormant else None
 
 
+@dataclass(frozen=True, slots=True)
+class LifecycleGroup:
+    """The lifecycle of one group; a user is in one group only, so groups add up to the whole."""
+
+    value: str
+    before: int
+    periods: tuple[LifecyclePeriod, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LifecycleResult(Result):
     """Lifecycle by period; `users_in` says who is behind a number."""
@@ -63,22 +73,26 @@ class LifecycleResult(Result):
     period: Period
     before: int
     periods: tuple[LifecyclePeriod, ...]
-    members: Callable[[int, State], Keys] | None = field(default=None, repr=False, compare=False)
+    by: str | None = None
+    groups: tuple[LifecycleGroup, ...] = ()
+    members: Callable[[int, State, str | None], Keys] | None = field(default=None, repr=False, compare=False)
 
-    def users_in(self, period: str, state: State) -> Keys:
-        """Sorted keys of the users in a state in a period, by the pass that counted them.
+    def users_in(self, period: str, state: State, *, group: str | None = None) -> Keys:
+        """Sorted keys of the users in a state in a period, in all or in one group, by the pass that counted them.
 
         Raises:
-            UsageError: UP644 no such period or state in this result.
+            UsageError: UP644 no such period, state or group in this result; UP649 it is no longer tied to its log.
         """
         starts = [p.start for p in self.periods]
-        if period not in starts or self.members is None:
+        if self.members is None:
+            raise UsageError(text("this result no longer has its log"), code="UP649")
+        if period not in starts:
             message = text("no period '{period}' in this result", period=period)
             raise UsageError(message, code="UP644", hint=did_you_mean(period, starts))
         if state not in STATES:
             message = text("no state '{state}'", state=state)
             raise UsageError(message, code="UP644", hint=did_you_mean(state, STATES))
-        return self.members(starts.index(period), state)
+        return self.members(starts.index(period), state, group)
 
     def title(self) -> Text:
         """The question."""
@@ -106,21 +120,20 @@ class LifecycleResult(Result):
         return text("{period}: {active} active; {new} new and {back} back make up for {lost} gone quiet.", **words)
 
     def data(self) -> dict[str, object]:
-        """One object per period, and the users active in the period before the first."""
-        return {
-            "period": self.period,
-            "active_before": self.before,
-            "periods": [
-                {
-                    "start": p.start, "active": p.active, "new": p.new, "returning": p.returning,
-                    "resurrecting": p.resurrecting, "dormant": p.dormant, "pulse": p.pulse, "complete": p.complete,
-                }
-                for p in self.periods
-            ],
+        """One object per period, the users active in the period before the first, and the same by group."""
+        body: dict[str, object] = {
+            "period": self.period, "active_before": self.before, "periods": [_period_data(p) for p in self.periods],
         }  # fmt: skip
+        if self.by is not None:
+            body["by"] = self.by
+            body["groups"] = [
+                {"value": g.value, "active_before": g.before, "periods": [_period_data(p) for p in g.periods]}
+                for g in self.groups
+            ]
+        return body
 
     def tables(self) -> list[Table]:
-        """One row per period; dormant users below zero, as they are drawn."""
+        """One row per period, then per group and period; dormant users below zero, as they are drawn."""
         columns = (
             Column("start", text("Period")),
             Column("active", text("Active"), "count", text("new, returning and resurrecting users together")),
@@ -131,16 +144,20 @@ class LifecycleResult(Result):
             Column("pulse", text("Pulse"), "number", text("gained users for each dormant one; above 1 is growth")),
             Column("complete", text("Complete"), doc=text("the period had ended by the last event")),
         )  # fmt: skip
-        rows: list[tuple[Cell, ...]] = [
-            (p.start, p.active, p.new, p.returning, p.resurrecting, -p.dormant, p.pulse, p.complete)
-            for p in self.periods
-        ]
-        return [Table("lifecycle", text("Lifecycle"), columns, rows)]
+        found = [Table("lifecycle", text("Lifecycle"), columns, [_period_row(p) for p in self.periods])]
+        if self.by is not None:
+            split = (Column("group", self.by, doc=text("value at the user's first such event")), *columns)
+            rows: list[tuple[Cell, ...]] = [(g.value, *_period_row(p)) for g in self.groups for p in g.periods]
+            found.append(Table("groups", text("By group"), split, rows))
+        return found
 
     def charts(self) -> list[Chart]:
-        """Stacked bars, losses below zero."""
+        """Stacked bars, losses below zero; and the groups' active users."""
         parts = ("new", "returning", "resurrecting", "dormant")
-        return [Chart("stacked", "lifecycle", text("Lifecycle"), x="start", y=parts)]
+        found = [Chart("stacked", "lifecycle", text("Lifecycle"), x="start", y=parts)]
+        if self.groups:
+            found.append(Chart("line", "groups", text("Active users"), x="start", y=("active",), series="group"))
+        return found
 
 
 def lifecycle(
@@ -150,7 +167,10 @@ def lifecycle(
     period: Period = "week",
     start: Moment = None,
     stop: Moment = None,
+    by: str | None = None,
+    limit: int = 10,
     users: Keys | None = None,
+    segment: Segment | None = None,
 ) -> LifecycleResult:
     """New, returning, resurrecting and dormant users by period of the workspace's calendar.
 
@@ -164,10 +184,13 @@ def lifecycle(
         period: hour, day, week or month.
         start: first moment; the whole period that contains it is used.
         stop: end, exclusive; the whole period that contains the moment before it is used.
+        by: property to break down by, at its value on the user's first qualifying event ever; a user is in one group.
+        limit: most groups with a name of their own; the rest is "(other)", users without a value are "(none)".
         users: sorted user keys to keep; None = all.
+        segment: name and sorted keys of a segment to compare with everybody else; instead of `by`.
 
     Raises:
-        UsageError: UP302 no such event, UP622 no such period, UP640 a range that ends before it begins.
+        UsageError: UP301 no such property, UP302 no such event, UP622 no such period, UP640 a range that ends before it begins.
     """
     scan = Scan(log)
     lo, hi = log.resolve_range(start, stop)
@@ -178,24 +201,38 @@ def lifecycle(
     kernel = LifecycleKernel(grid)
     request = SequenceRequest(marks=(log.mark(match),), stop=min(int(inside[-1]), horizon + 1), users=users)
     empty = LifecycleCounts(np.zeros(grid.n_periods, dtype=np.int64), np.zeros((4, grid.n_periods), dtype=np.int64))
-    counts = scan.run(kernel, request, add) or empty
-    _assert_adds_up(counts.active, counts.states)
-    periods = tuple(
-        LifecyclePeriod(
-            start=log.calendar.label(int(grid.edges[i]), period),
-            active=int(counts.active[i]),
-            complete=bool(grid.edges[i + 1] <= horizon),
-            **{state: int(n) for state, n in zip(STATES, counts.states[:, i], strict=True)},
-        )
-        for i in range(1, grid.n_periods)
+    first = log.require_events().first_time or 0
+    groups = groups_by(
+        scan, by, match, start=min(lo, first), stop=request.stop or hi, limit=limit, users=users, segment=segment
     )
+    found, parts = run_grouped(scan, kernel, request, add, groups)
 
-    def members(index: int, state: State) -> Keys:
+    def periods_of(counts: LifecycleCounts) -> tuple[LifecyclePeriod, ...]:
+        _assert_adds_up(counts.active, counts.states)
+        return tuple(
+            LifecyclePeriod(
+                start=log.calendar.label(int(grid.edges[i]), period),
+                active=int(counts.active[i]),
+                complete=bool(grid.edges[i + 1] <= horizon),
+                **{state: int(n) for state, n in zip(STATES, counts.states[:, i], strict=True)},
+            )
+            for i in range(1, grid.n_periods)
+        )
+
+    def members(index: int, state: State, group: str | None) -> Keys:
         wanted = STATES.index(state)
-        return chosen_users(log, request, lambda batch: kernel.states(batch, index + 1) == wanted)
+        place = place_of(() if groups is None else groups.names, group)
+        return users_of(scan, request, lambda batch: kernel.states(batch, index + 1) == wanted, groups, place)
+
+    counts = found or empty
+    periods = periods_of(counts)
 
     how = scan.how(
-        definition={"event": match.model_dump(mode="json", exclude_defaults=True), "period": period},
+        definition={
+            "event": match.model_dump(mode="json", exclude_defaults=True),
+            "period": period,
+            "by": None if groups is None else groups.by,
+        },
         window=log.window(int(inside[0]), int(inside[-1]), period=period),
         method=text(
             "Each user's active periods in order: new at the first ever, returning when the period before was active, "
@@ -204,8 +241,30 @@ def lifecycle(
         caveats=_caveats(periods),
     )
     return LifecycleResult(
-        how=how, event=match.described, period=period, before=int(counts.active[0]), periods=periods, members=members
+        how=how,
+        event=match.described,
+        period=period,
+        before=int(counts.active[0]),
+        periods=periods,
+        by=None if groups is None else groups.label,
+        groups=tuple(
+            LifecycleGroup(name, int(part.active[0]), periods_of(part))
+            for name, part in zip(() if groups is None or not parts else groups.names, parts, strict=True)
+            if part.active.any()
+        ),
+        members=members,
     )
+
+
+def _period_data(p: LifecyclePeriod) -> dict[str, object]:
+    return {
+        "start": p.start, "active": p.active, "new": p.new, "returning": p.returning, "resurrecting": p.resurrecting,
+        "dormant": p.dormant, "pulse": p.pulse, "complete": p.complete,
+    }  # fmt: skip
+
+
+def _period_row(p: LifecyclePeriod) -> tuple[Cell, ...]:
+    return (p.start, p.active, p.new, p.returning, p.resurrecting, -p.dormant, p.pulse, p.complete)
 
 
 def _assert_adds_up(active: NDArray[np.int64], states: NDArray[np.int64]) -> None:

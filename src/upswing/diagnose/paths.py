@@ -11,14 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlglot import exp
 
+from upswing.core.errors import UsageError, did_you_mean
 from upswing.core.i18n import Text, text
 from upswing.core.results import Caveat
+from upswing.diagnose.groups import Segment, groups_by, place_of, run_grouped, users_of
 from upswing.diagnose.paths_result import (
     END,
     OTHER,
     START,
     PathEdge,
     PathNode,
+    PathsGroup,
     PathsResult,
     Transition,
     TransitionsResult,
@@ -26,9 +29,11 @@ from upswing.diagnose.paths_result import (
 from upswing.diagnose.scan import Keys, Scan
 from upswing.engines.base import Category, Key, Mark, Number, Query, SequenceRequest
 from upswing.events.log import EventLog
+from upswing.sequences.batch import Sequences
 from upswing.sequences.paths import Cut, EdgeCounts, NodeCounts, PathKernel, TransitionKernel, Walk
 from upswing.spec.paths import PathsDefinition
 from upswing.spec.predicates import conjunction
+from upswing.spec.steps import ANY_EVENT, EventMatch
 from upswing.sql.template import q
 
 Moment = str | date | datetime | None
@@ -46,7 +51,10 @@ def paths(
     *,
     start: Moment = None,
     stop: Moment = None,
+    by: str | None = None,
+    limit: int = 10,
     users: Keys | None = None,
+    segment: Segment | None = None,
 ) -> PathsResult:
     """What users do, step by step: forward, backward or between two events.
 
@@ -59,7 +67,11 @@ def paths(
         definition: the question.
         start: first moment; only events of the range are steps.
         stop: end, exclusive.
+        by: property to break down by, at its value on the user's first event in the range that begins (or, looking
+            backward, ends) a path, or on their first event at all; a user is in one group with all of their paths.
+        limit: most groups with a name of their own; the rest is "(other)", users without a value are "(none)".
         users: sorted user keys to keep; None = all.
+        segment: name and sorted keys of a segment to compare with everybody else; instead of `by`.
 
     Raises:
         UsageError: UP301, UP302 unknown property or event, UP640 a range that ends before it begins.
@@ -79,12 +91,28 @@ def paths(
     if nodes is None:
         nodes = NodeCounts(np.zeros((definition.depth, n_nodes + 1), dtype=np.int64), np.zeros(2, dtype=np.int64))
     slots = _Slots.of(nodes.nodes, steps.names, definition.top)
-    edges = scan.run(lambda batch: kernel.edges(batch, slots.of_node), request, add)
+    anchor = definition.after or definition.before or EventMatch(event=ANY_EVENT)
+    groups = groups_by(scan, by, anchor, start=lo, stop=hi, limit=limit, users=users, segment=segment)
+    edges, parts = run_grouped(scan, lambda batch: kernel.edges(batch, slots.of_node), request, add, groups)
     layout = _Layout(slots, backward=cut == "before")
-    if edges is not None:
-        _assert_reconciles(edges)
+    for counts in parts if edges is None else (edges, *parts):
+        _assert_reconciles(counts)
+
+    def members(position: int, name: str, target: str | None, group: str | None) -> Keys:
+        place = place_of(() if groups is None else groups.names, group)
+        near, far = layout.place(position, name, target)
+
+        def choose(batch: Sequences) -> NDArray[np.bool_]:
+            return kernel.users_at(batch, slots.of_node, near, far)
+
+        return users_of(scan, request, choose, groups, place)
+
     how = scan.how(
-        definition={**definition.model_dump(mode="json", exclude_defaults=True), "hash": definition.hash},
+        definition={
+            **definition.model_dump(mode="json", exclude_defaults=True),
+            "hash": definition.hash,
+            "by": None if groups is None else groups.by,
+        },
         window=log.window(lo, hi),
         method=_method(definition),
         caveats=_caveats(nodes, cut),
@@ -97,6 +125,13 @@ def paths(
         paths=total,
         nodes=() if edges is None else layout.nodes(edges, total),
         edges=() if edges is None else layout.edges(edges),
+        by=None if groups is None else groups.label,
+        groups=tuple(
+            PathsGroup(name, count, layout.nodes(part, count), layout.edges(part))
+            for name, part in zip(() if groups is None else groups.names, parts, strict=False)
+            if (count := int(part.nodes[0].sum()))
+        ),
+        members=members,
     )
 
 
@@ -273,6 +308,25 @@ class _Layout:
                 )
             )
         return tuple(sorted(found, key=lambda e: (abs(e.position), -e.count, e.source, e.target)))
+
+    def place(self, position: int, name: str, target: str | None) -> tuple[tuple[int, int], tuple[int, int] | None]:
+        """(index, slot) of a step, and of the next one in time where it is asked for.
+
+        Raises:
+            UsageError: UP644 no such step at the position.
+        """
+        return self._find(position, name), None if target is None else self._find(position + 1, target)
+
+    def _find(self, position: int, name: str) -> tuple[int, int]:
+        p = -position if self.backward else position - 1
+        if not 0 <= p < len(self.slots.names):
+            message = text("no {what} '{name}' in this result", what=text("position"), name=position)
+            raise UsageError(message, code="UP644")
+        known = {self._name(p, s): s for s in range(self.slots.top + 2)}
+        if name not in known:
+            message = text("no {what} '{name}' in this result", what=text("step"), name=name)
+            raise UsageError(message, code="UP644", hint=did_you_mean(name, known))
+        return p, known[name]
 
     def _position(self, p: int) -> int:
         return -int(p) if self.backward else int(p) + 1

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
+from upswing.core.errors import UsageError
 from upswing.core.i18n import Text, text
 from upswing.core.results import Cell, Chart, Column, Result, Table, show
+from upswing.diagnose.scan import Keys
 from upswing.spec.paths import PathsDefinition
 
 END: Final = "(end)"
@@ -39,6 +42,16 @@ class PathEdge:
     mean_seconds: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class PathsGroup:
+    """The paths of one group of users, in the same steps as those of all."""
+
+    value: str
+    paths: int
+    nodes: tuple[PathNode, ...]
+    edges: tuple[PathEdge, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathsResult(Result):
     """Paths: exact totals by position; names beyond the top are in "(other)", drop-off is "(end)".
@@ -49,6 +62,7 @@ class PathsResult(Result):
         paths: of them, those with a path as asked for.
         nodes: by position, most frequent first.
         edges: by position of the source, most frequent first.
+        groups: the same by group of the breakdown.
     """
 
     verb: ClassVar[str] = "paths"
@@ -57,6 +71,27 @@ class PathsResult(Result):
     paths: int
     nodes: tuple[PathNode, ...]
     edges: tuple[PathEdge, ...]
+    by: str | None = None
+    groups: tuple[PathsGroup, ...] = ()
+    members: Callable[[int, str, str | None, str | None], Keys] | None = field(default=None, repr=False, compare=False)
+
+    def users_at(self, position: int, step: str, *, then: str | None = None, group: str | None = None) -> Keys:
+        """Sorted keys of the users with a path through a step at a position, or from it to the next step in time.
+
+        A user with several paths counts once here, so there can be fewer of them than paths.
+
+        Args:
+            position: as in `PathNode.position`.
+            step: name there, "(other)" and "(end)" among them.
+            then: name at the next position in time.
+            group: only users of this group of the breakdown.
+
+        Raises:
+            UsageError: UP644 no such position, step or group in this result; UP649 it is no longer tied to its log.
+        """
+        if self.members is None:
+            raise UsageError(text("this result no longer has its log"), code="UP649")
+        return self.members(position, step, then, group)
 
     def title(self) -> Text:
         """The question."""
@@ -88,24 +123,15 @@ class PathsResult(Result):
         )  # fmt: skip
 
     def data(self) -> dict[str, object]:
-        """Totals, nodes and edges."""
-        return {
-            "units": self.units,
-            "paths": self.paths,
-            "nodes": [
-                {"position": n.position, "name": n.name, "count": n.count, "share": n.share} for n in self.nodes
-            ],
-            "edges": [
-                {
-                    "position": e.position, "source": e.source, "target": e.target, "count": e.count,
-                    "share_of_source": e.share_of_source, "mean_seconds": e.mean_seconds,
-                }
-                for e in self.edges
-            ],
-        }  # fmt: skip
+        """Totals, nodes and edges; and the same by group."""
+        body: dict[str, object] = {"units": self.units, "paths": self.paths, **_data(self)}
+        if self.by is not None:
+            body["by"] = self.by
+            body["groups"] = [{"value": g.value, "paths": g.paths, **_data(g)} for g in self.groups]
+        return body
 
     def tables(self) -> list[Table]:
-        """Edges, and nodes."""
+        """Edges, nodes, and nodes by group."""
         edges = (
             Column("position", text("Position"), "count", text("of the step that the edge leaves")),
             Column("source", text("From")),
@@ -124,11 +150,31 @@ class PathsResult(Result):
             Column("share", text("Share of all paths"), "ratio"),
         )
         steps: list[tuple[Cell, ...]] = [(n.position, n.name, n.count, n.share) for n in self.nodes]
-        return [Table("edges", text("From step to step"), edges, rows), Table("nodes", text("Steps"), nodes, steps)]
+        found = [Table("edges", text("From step to step"), edges, rows), Table("nodes", text("Steps"), nodes, steps)]
+        if self.by is not None:
+            head = Column("group", self.by, doc=text("value at the user's first such event"))
+            split: list[tuple[Cell, ...]] = [
+                (g.value, n.position, n.name, n.count, n.share) for g in self.groups for n in g.nodes
+            ]
+            found.append(Table("groups", text("Steps by group"), (head, *nodes), split))
+        return found
 
     def charts(self) -> list[Chart]:
         """The flow."""
         return [Chart("flow", "edges", text("Paths"), x="source", y=("count",), series="target")]
+
+
+def _data(part: PathsResult | PathsGroup) -> dict[str, object]:
+    return {
+        "nodes": [{"position": n.position, "name": n.name, "count": n.count, "share": n.share} for n in part.nodes],
+        "edges": [
+            {
+                "position": e.position, "source": e.source, "target": e.target, "count": e.count,
+                "share_of_source": e.share_of_source, "mean_seconds": e.mean_seconds,
+            }
+            for e in part.edges
+        ],
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from upswing.core.i18n import Text, text
 from upswing.core.results import Caveat
 from upswing.core.units import DAY, HOUR, WEEK, Period
 from upswing.diagnose.breakdown import Breakdown, breakdown_by
+from upswing.diagnose.groups import Groups, Segment, groups_by, run_grouped, users_of
 from upswing.diagnose.retention_result import Cohort, PooledCell, RetentionGroup, RetentionResult, State
-from upswing.diagnose.scan import Keys, Scan, chosen_users
+from upswing.diagnose.scan import Keys, Scan
 from upswing.engines.base import Category, Key, Mark, Number, SequenceRequest
 from upswing.events.log import EventLog
 from upswing.sequences.batch import Sequences
@@ -44,6 +45,7 @@ def retention(
     by: str | None = None,
     limit: int = 10,
     users: Keys | None = None,
+    segment: Segment | None = None,
 ) -> RetentionResult:
     """How many users come back, by the period in which they began.
 
@@ -60,6 +62,7 @@ def retention(
         by: property to break down by, at its value on the start event.
         limit: most groups with a name of their own; the rest is "(other)".
         users: sorted user keys to keep; None = all.
+        segment: name and sorted keys of a segment to compare with everybody else; instead of `by`.
 
     Raises:
         UsageError: UP301 and UP302 unknown property or event, UP640 a range that ends before it begins, UP645 too many
@@ -70,14 +73,27 @@ def retention(
     groups = (
         None if by is None else breakdown_by(scan, by, definition.start, start=lo, stop=hi, limit=limit, users=users)
     )
+    divided = (
+        None
+        if segment is None
+        else groups_by(scan, None, definition.start, start=lo, stop=hi, limit=limit, segment=segment)
+    )
     kernel = _kernel(log, definition, lo, hi, groups)
     request = _request(log, definition, kernel, groups, users)
-    counts = scan.run(kernel, request, add) or kernel(_nobody(kernel))
+    found, parts = run_grouped(scan, kernel, request, add, divided)
+    counts = found or kernel(_nobody(kernel))
+    if parts:
+        counts = stack(parts)
+    names = divided.names if divided is not None else () if groups is None else groups.groups
     table = _Table.of(log.calendar, definition, kernel)
     whole = table.cohorts(counts, None)
-    split = () if groups is None else tuple(table.group(counts, i, name) for i, name in enumerate(groups.groups))
+    split = tuple(table.group(counts, i, name) for i, name in enumerate(names)) if parts or divided is None else ()
     how = scan.how(
-        definition={**definition.model_dump(mode="json", exclude_defaults=True), "hash": definition.hash, "by": by},
+        definition={
+            **definition.model_dump(mode="json", exclude_defaults=True),
+            "hash": definition.hash,
+            "by": by if divided is None else divided.by,
+        },
         window=log.window(lo, hi, period=definition.period, clock=definition.clock),
         method=_method(definition),
         caveats=_caveats(definition, kernel, whole, log.calendar),
@@ -88,9 +104,9 @@ def retention(
         definition=definition,
         cohorts=whole,
         pooled=table.pooled(whole),
-        by=by,
+        by=by if segment is None else segment[0],
         groups=tuple(split[i] for i in shown),
-        members=_Members(log, kernel, request, tuple(shown)).keys,
+        members=_Members(scan, kernel, request, tuple(shown), divided).keys,
     )
 
 
@@ -98,19 +114,22 @@ def retention(
 class _Members:
     """Finds who is in a cell by running the same kernel over the same sequences."""
 
-    log: EventLog
+    scan: Scan
     kernel: RetentionKernel
     request: SequenceRequest
     groups: tuple[int, ...]
+    divided: Groups | None
 
     def keys(self, cohort: int, cell: int, group: int, state: State) -> Keys:
         wanted = 2 if state == "retained" else 1
         chosen = -1 if group < 0 else self.groups[group]
-        return chosen_users(
-            self.log,
-            self.request,
-            lambda batch: self.kernel.members(batch, cohort=cohort, cell=cell, group=chosen) == wanted,
-        )
+        coded = chosen if self.divided is None else -1
+
+        def choose(batch: Sequences) -> NDArray[np.bool_]:
+            here: NDArray[np.bool_] = self.kernel.members(batch, cohort=cohort, cell=cell, group=coded) == wanted
+            return here
+
+        return users_of(self.scan, self.request, choose, self.divided, None if chosen < 0 else chosen)
 
 
 def _kernel(
@@ -307,6 +326,13 @@ def _caveats(
         message = text("returns at any later time count, so older cohorts had more time to return than younger ones")
         found.append(Caveat("unequal_time", message))
     return found
+
+
+def stack(parts: Sequence[RetentionCounts]) -> RetentionCounts:
+    """Counts of several groups of users as those of one kernel with so many groups."""
+    return RetentionCounts(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("sizes", "retained", "ages", "sums"))
+    )
 
 
 def _nobody(kernel: RetentionKernel) -> Sequences:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from operator import add
@@ -15,7 +15,8 @@ from upswing.core.errors import UsageError, did_you_mean
 from upswing.core.i18n import Text, text
 from upswing.core.results import Caveat, Cell, Chart, Column, Result, Table, show
 from upswing.core.units import Period
-from upswing.diagnose.scan import Keys, Scan, chosen_users
+from upswing.diagnose.groups import Groups, Segment, groups_by, place_of, run_grouped, users_of
+from upswing.diagnose.scan import Keys, Scan
 from upswing.engines.base import SequenceRequest
 from upswing.events.log import EventLog
 from upswing.sequences.periods import PeriodGrid
@@ -82,28 +83,41 @@ class ActiveUsers:
         return self.dau / self.mau if self.mau else None
 
 
+@dataclass(frozen=True, slots=True)
+class StickinessGroup:
+    """The same of one group; a user is in one group only, so groups add up to the whole."""
+
+    value: str
+    periods: tuple[ActiveDays, ...]
+    series: tuple[ActiveUsers, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StickinessResult(Result):
-    """Histograms of active days by period, and the daily series of active users."""
+    """Histograms of active days by period, and the daily series of active users; also by group."""
 
     verb: ClassVar[str] = "stickiness"
     event: str
     period: Span
     periods: tuple[ActiveDays, ...]
     series: tuple[ActiveUsers, ...]
-    keys: Callable[[int, int], Keys] | None = field(default=None, repr=False, compare=False)
+    by: str | None = None
+    groups: tuple[StickinessGroup, ...] = ()
+    keys: Callable[[int, int, str | None], Keys] | None = field(default=None, repr=False, compare=False)
 
-    def users_in(self, period: str, days: int) -> Keys:
-        """Sorted keys of the users active on exactly so many days of a period.
+    def users_in(self, period: str, days: int, *, group: str | None = None) -> Keys:
+        """Sorted keys of the users active on exactly so many days of a period, in all or in one group.
 
         Raises:
-            UsageError: UP644 no such period in this result.
+            UsageError: UP644 no such period or group in this result; UP649 it is no longer tied to its log.
         """
+        if self.keys is None:
+            raise UsageError(text("this result no longer has its log"), code="UP649")
         starts = [p.start for p in self.periods]
-        if period not in starts or self.keys is None:
+        if period not in starts:
             message = text("no period '{period}' in this result", period=period)
             raise UsageError(message, code="UP644", hint=did_you_mean(period, starts))
-        return self.keys(starts.index(period), days)
+        return self.keys(starts.index(period), days, group)
 
     def title(self) -> Text:
         """The question."""
@@ -121,27 +135,15 @@ class StickinessResult(Result):
         )  # fmt: skip
 
     def data(self) -> dict[str, object]:
-        """Histograms (exactly n days), their cumulation (at least n days), and the daily series."""
-        return {
-            "period": self.period,
-            "periods": [
-                {
-                    "start": p.start, "users": list(p.users), "at_least": list(p.at_least), "total": p.total,
-                    "mean_days": p.mean, "complete": p.complete,
-                }
-                for p in self.periods
-            ],
-            "active_users": [
-                {
-                    "day": a.day, "dau": a.dau, "wau": a.wau, "mau": a.mau, "dau_wau": a.dau_wau, "dau_mau": a.dau_mau,
-                    "complete": a.complete,
-                }
-                for a in self.series
-            ],
-        }  # fmt: skip
+        """Histograms (exactly n days), their cumulation (at least n days), the daily series, and the same by group."""
+        body: dict[str, object] = {"period": self.period, **_data(self.periods, self.series)}
+        if self.by is not None:
+            body["by"] = self.by
+            body["groups"] = [{"value": g.value, **_data(g.periods, g.series)} for g in self.groups]
+        return body
 
     def tables(self) -> list[Table]:
-        """Days by period in long form, and the daily series."""
+        """Days by period in long form, and the daily series; then both by group."""
         days = (
             Column("start", text("Period")),
             Column("days", text("Active days"), "count"),
@@ -150,11 +152,6 @@ class StickinessResult(Result):
             Column("at_least", text("Users on at least that many"), "count"),
             Column("at_least_share", text("Share, at least"), "ratio"),
         )
-        rows: list[tuple[Cell, ...]] = [
-            (p.start, d, n, n / p.total if p.total else None, m, m / p.total if p.total else None)
-            for p in self.periods
-            for d, (n, m) in enumerate(zip(p.users, p.at_least, strict=True), start=1)
-        ]
         series = (
             Column("day", text("Day")),
             Column("dau", text("DAU"), "count", text("users active on the day")),
@@ -164,22 +161,29 @@ class StickinessResult(Result):
             Column("dau_mau", text("DAU/MAU"), "ratio"),
             Column("complete", text("Complete")),
         )
-        return [
-            Table("days", text("Active days"), days, rows),
-            Table(
-                "active_users",
-                text("Active users"),
-                series,
-                [(a.day, a.dau, a.wau, a.mau, a.dau_wau, a.dau_mau, a.complete) for a in self.series],
-            ),
+        found = [
+            Table("days", text("Active days"), days, _day_rows(self.periods)),
+            Table("active_users", text("Active users"), series, _series_rows(self.series)),
         ]
+        if self.by is not None:
+            head = Column("group", self.by, doc=text("value at the user's first such event"))
+            by_days: list[tuple[Cell, ...]] = [(g.value, *row) for g in self.groups for row in _day_rows(g.periods)]
+            daily: list[tuple[Cell, ...]] = [(g.value, *row) for g in self.groups for row in _series_rows(g.series)]
+            found.append(Table("groups", text("Active days by group"), (head, *days), by_days))
+            found.append(Table("active_users_by_group", text("Active users by group"), (head, *series), daily))
+        return found
 
     def charts(self) -> list[Chart]:
-        """Users by active days, a line per period; and the two ratios over time."""
-        return [
+        """Users by active days, a line per period; the two ratios over time, and one of them by group."""
+        found = [
             Chart("line", "days", text("Users by active days"), x="days", y=("share",), series="start"),
             Chart("line", "active_users", text("DAU/WAU and DAU/MAU"), x="day", y=("dau_wau", "dau_mau")),
         ]
+        if self.groups:
+            found.append(
+                Chart("line", "active_users_by_group", text("DAU/MAU"), x="day", y=("dau_mau",), series="group")
+            )
+        return found
 
 
 def stickiness(
@@ -190,7 +194,10 @@ def stickiness(
     unit: Period = "day",
     start: Moment = None,
     stop: Moment = None,
+    by: str | None = None,
+    limit: int = 10,
     users: Keys | None = None,
+    segment: Segment | None = None,
 ) -> StickinessResult:
     """Distinct active local days per user and period; and daily, weekly and monthly active users with their ratios.
 
@@ -204,10 +211,13 @@ def stickiness(
         unit: what is counted: active days, or hours, weeks or months.
         start: first moment; cut at local days.
         stop: end, exclusive.
+        by: property to break down by, at its value on the user's first such event in the range; a user is in one group.
+        limit: most groups with a name of their own; the rest is "(other)", users without a value are "(none)".
         users: sorted user keys to keep; None = all.
+        segment: name and sorted keys of a segment to compare with everybody else; instead of `by`.
 
     Raises:
-        UsageError: UP302 no such event, UP622 no such period, UP640 a range that ends before it begins.
+        UsageError: UP301 no such property, UP302 no such event, UP622 no such period, UP640 a range that ends before it begins.
     """
     if period not in SPANS:
         raise UsageError(
@@ -224,18 +234,22 @@ def stickiness(
     kernel = ActiveDaysKernel(PeriodGrid.of(units), owner, len(bounds) - 1)
     until = min(int(days[-1]), horizon + 1)
     request = SequenceRequest(marks=(log.mark(match),), start=int(days[0]), stop=until, users=users)
-    histogram = scan.run(kernel, request, add)
+    groups = groups_by(scan, by, match, start=int(days[0]), stop=until, limit=limit, users=users, segment=segment)
+    names = () if groups is None else groups.names
+    histogram, parts = run_grouped(scan, kernel, request, add, groups)
     periods = _periods(log, period, bounds, days, histogram, horizon)
-    series = _series(log, match, scan, days, until, users)
+    series, split = _series(log, match, scan, days, until, users, groups)
 
-    def members(index: int, count: int) -> Keys:
-        return chosen_users(log, request, lambda batch: kernel.days(batch, index) == count)
+    def members(index: int, count: int, group: str | None) -> Keys:
+        place = place_of(names, group)
+        return users_of(scan, request, lambda batch: kernel.days(batch, index) == count, groups, place)
 
     how = scan.how(
         definition={
             "event": match.model_dump(mode="json", exclude_defaults=True),
             "period": period,
             "unit": unit,
+            "by": None if groups is None else groups.by,
         },
         window=log.window(int(days[0]), int(days[-1]), period=period),
         method=text(
@@ -243,7 +257,21 @@ def stickiness(
         ),
         caveats=_caveats(periods),
     )
-    return StickinessResult(how=how, event=match.described, period=period, periods=periods, series=series, keys=members)
+    found = [
+        StickinessGroup(name, _periods(log, period, bounds, days, part, horizon), daily)
+        for name, part, daily in zip(names, parts, split, strict=False)
+        if part.any()
+    ]
+    return StickinessResult(
+        how=how,
+        event=match.described,
+        period=period,
+        periods=periods,
+        series=series,
+        by=None if groups is None else groups.label,
+        groups=tuple(found),
+        keys=members,
+    )
 
 
 def _periods(
@@ -260,9 +288,10 @@ def _periods(
 
 
 def _series(
-    log: EventLog, match: EventMatch, scan: Scan, days: NDArray[np.int64], until: int, users: Keys | None
-) -> tuple[ActiveUsers, ...]:
-    """The daily series; events of the 29 days before the range are read for it, too."""
+    log: EventLog, match: EventMatch, scan: Scan, days: NDArray[np.int64], until: int, users: Keys | None,
+    groups: Groups | None,
+) -> tuple[tuple[ActiveUsers, ...], list[tuple[ActiveUsers, ...]]]:  # fmt: skip
+    """The daily series of all and of each group; events of the 29 days before the range are read for it, too."""
     schema = log.require_events()
     horizon, first = schema.horizon or 0, schema.first_time or 0
     back = max(_TRAILING) - 1
@@ -270,17 +299,51 @@ def _series(
     long = log.calendar.edges("day", earlier, int(days[-1]))
     kernel = TrailingKernel(PeriodGrid.of(long), np.array(_TRAILING, dtype=np.int64))
     request = SequenceRequest(marks=(log.mark(match),), start=int(long[0]), stop=until, users=users)
-    counts = scan.run(kernel, request, add)
-    if counts is None:
-        counts = np.zeros((len(_TRAILING), len(long) - 1), dtype=np.int64)
+    whole, parts = run_grouped(scan, kernel, request, add, groups)
     oldest = log.calendar.floor(first, "day")
-    found = []
-    for d in range(back, len(long) - 1):
-        known = [long[d - k + 1] >= oldest for k in _TRAILING]
-        values = [int(counts[i, d]) if known[i] else None for i in range(len(_TRAILING))]
-        label = log.calendar.label(int(long[d]), "day")
-        found.append(ActiveUsers(label, int(counts[0, d]), values[1], values[2], bool(long[d + 1] <= horizon)))
-    return tuple(found)
+
+    def daily(counts: NDArray[np.int64]) -> tuple[ActiveUsers, ...]:
+        found = []
+        for d in range(back, len(long) - 1):
+            known = [long[d - k + 1] >= oldest for k in _TRAILING]
+            values = [int(counts[i, d]) if known[i] else None for i in range(len(_TRAILING))]
+            label = log.calendar.label(int(long[d]), "day")
+            found.append(ActiveUsers(label, int(counts[0, d]), values[1], values[2], bool(long[d + 1] <= horizon)))
+        return tuple(found)
+
+    nobody = np.zeros((len(_TRAILING), len(long) - 1), dtype=np.int64)
+    return daily(nobody if whole is None else whole), [daily(part) for part in parts]
+
+
+def _data(periods: Sequence[ActiveDays], series: Sequence[ActiveUsers]) -> dict[str, object]:
+    return {
+        "periods": [
+            {
+                "start": p.start, "users": list(p.users), "at_least": list(p.at_least), "total": p.total,
+                "mean_days": p.mean, "complete": p.complete,
+            }
+            for p in periods
+        ],
+        "active_users": [
+            {
+                "day": a.day, "dau": a.dau, "wau": a.wau, "mau": a.mau, "dau_wau": a.dau_wau, "dau_mau": a.dau_mau,
+                "complete": a.complete,
+            }
+            for a in series
+        ],
+    }  # fmt: skip
+
+
+def _day_rows(periods: Sequence[ActiveDays]) -> list[tuple[Cell, ...]]:
+    return [
+        (p.start, d, n, n / p.total if p.total else None, m, m / p.total if p.total else None)
+        for p in periods
+        for d, (n, m) in enumerate(zip(p.users, p.at_least, strict=True), start=1)
+    ]
+
+
+def _series_rows(series: Sequence[ActiveUsers]) -> list[tuple[Cell, ...]]:
+    return [(a.day, a.dau, a.wau, a.mau, a.dau_wau, a.dau_mau, a.complete) for a in series]
 
 
 def _caveats(periods: tuple[ActiveDays, ...]) -> list[Caveat]:

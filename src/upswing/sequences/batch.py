@@ -70,7 +70,7 @@ class Sequences:
         Args:
             unit_of_event: ascending unit number of each event (never spanning two users), shape (n_events,).
         """
-        starts = np.flatnonzero(np.concatenate(([True], unit_of_event[1:] != unit_of_event[:-1])))
+        starts = np.flatnonzero(np.concatenate(([True], unit_of_event[1:] != unit_of_event[:-1])))[: self.n_events]
         owner = np.searchsorted(self.offsets, starts, side="right") - 1
         return replace(self, users=self.users[owner], offsets=np.append(starts, self.n_events).astype(np.int64))
 

@@ -138,6 +138,27 @@ class PathKernel:
         self._pass(batch, slots, counts)
         return counts
 
+    def users_at(
+        self, batch: Sequences, slots: NDArray[np.int64], near: tuple[int, int], far: tuple[int, int] | None = None
+    ) -> NDArray[np.bool_]:
+        """Which users of the batch have a path through a slot, or through two.
+
+        Args:
+            batch: whole users.
+            slots: as for `edges`.
+            near: index of a position and slot there.
+            far: another one that the same path goes through.
+        """
+        cut = self.walk.units(batch)
+        here = np.zeros(cut.n_users, dtype=np.bool_)
+        wanted = np.array([near, near if far is None else far], dtype=np.int64)
+        _through(
+            cut.offsets, cut.marks.astype(np.uint8, copy=False), cut.columns[0].astype(np.int32, copy=False),
+            self.walk.node_of_code, self.walk.collapse, _CUTS[self.cut], slots, wanted, here,
+        )  # fmt: skip
+        found: NDArray[np.bool_] = np.isin(batch.users, cut.users[here])
+        return found
+
     def _empty(self, n_slots: int, *, edges: bool) -> EdgeCounts:
         flat = (self.depth, n_slots)
         shape = (self.depth - 1, n_slots, n_slots) if edges else (0, 0, 0)
@@ -289,6 +310,29 @@ def _paths(  # type: ignore[no-untyped-def]  # noqa: ANN202
                     seconds[i - 1, before, slot] += gap // 1_000_000
                     micros[i - 1, before, slot] += gap % 1_000_000
             before = slot
+
+
+@njit(cache=True, nogil=True)
+def _through(  # type: ignore[no-untyped-def]  # noqa: ANN202
+    offsets, marks, codes, node_of_code, collapse, cut, slots, wanted, here,  # noqa: ANN001
+):  # fmt: skip
+    """Whether a unit's path goes through both wanted (index, slot) pairs, by the same rules as `_paths`."""
+    depth, marker = slots.shape[0], slots.shape[1] - 1
+    longest = _longest(offsets)
+    nodes, rows = np.empty(longest, dtype=np.int64), np.empty(longest, dtype=np.int64)
+    for unit in range(len(offsets) - 1):
+        n = _steps(offsets[unit], offsets[unit + 1], marks, codes, node_of_code, collapse, nodes, rows)
+        first, way, length, marked, _ = _cut(cut, n, depth, marks, rows)
+        if n == 0 or length <= 0:
+            continue
+        through = True
+        for k in range(len(wanted)):
+            i = wanted[k, 0]
+            if i < length:
+                through &= slots[i, nodes[first + way * i]] == wanted[k, 1]
+            else:
+                through &= marked and i == length and slots[i, marker] == wanted[k, 1]
+        here[unit] = through
 
 
 @njit(cache=True, nogil=True)
