@@ -41,20 +41,21 @@ class Definition(Spec):
     @property
     def shown(self) -> str:
         """The label in the language in force, or the name."""
-        if isinstance(self.label, str):
-            return self.label
-        if self.label is None:
-            return self.name
-        first, second = self.label.en, self.label.zh
-        if current_locale() == "zh-CN":
-            first, second = second, first
-        return first or second or self.name
+        return label_shown(self.label) or self.name
 
     @property
     def hash(self) -> str:
         """Eight hex digits that change when the meaning changes; labels, descriptions and owners do not count."""
         body = self.model_dump(mode="json", exclude=set(self.cosmetic), exclude_defaults=False)
         return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:8]
+
+
+def label_shown(label: str | Label | None) -> str | None:
+    """A label in the language in force; the other language stands in where one is missing."""
+    if label is None or isinstance(label, str):
+        return label
+    first, second = (label.zh, label.en) if current_locale() == "zh-CN" else (label.en, label.zh)
+    return first or second
 
 
 class Mistake(ValueError):  # noqa: N818 - pydantic collects these; they are not raised to callers

@@ -24,6 +24,10 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "paths": ("upswing.spec.paths", "PathsDefinition"),
     "metric": ("upswing.spec.metric", "MetricDefinition"),
     "tree": ("upswing.spec.tree", "TreeDefinition"),
+    "journey": ("upswing.spec.journey", "JourneyDefinition"),
+    "hypothesis": ("upswing.spec.hypothesis", "HypothesisDefinition"),
+    "experiment": ("upswing.spec.experiment", "ExperimentDefinition"),
+    "initiative": ("upswing.spec.initiative", "InitiativeDefinition"),
 }
 """Kind → module and model; loaded when first needed."""
 

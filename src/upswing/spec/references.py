@@ -14,7 +14,11 @@ from upswing.spec.files import Document
 from upswing.spec.tree import check_trees
 from upswing.sql.expressions import parse_predicate
 
-_REFERENCES = {"segment": "segment", "metric": "metric", "funnel": "funnel"}
+_REFERENCES = {
+    "segment": "segment", "audience": "segment", "metric": "metric", "metrics": "metric", "secondary": "metric",
+    "funnel": "funnel", "hypotheses": "hypothesis", "experiments": "experiment",
+}  # fmt: skip
+"""Key → kind of the definitions it names, one or a list."""
 _EVENT_KEYS = ("event", "any_of", "did", "active_days", "rfm")
 _PROPERTY_KEYS = ("prop", "hold", "amount", "of", "breakdowns")
 
@@ -37,10 +41,10 @@ def check_references(
     check_trees(definitions, problems)
     for document in definitions.documents.values():
         for path, key, value in _walk(document.data, ()):
-            if key in _REFERENCES and isinstance(value, str):
-                known = definitions.by_kind.get(_REFERENCES[key], {})
-                message = text("no {kind} named '{name}'", kind=key, name=value)
-                _require(value, list(known), "UP201", message, document, path, problems)
+            for name in _listed(value) if key in _REFERENCES else []:
+                kind = _REFERENCES[key]
+                message = text("no {kind} named '{name}'", kind=kind, name=name)
+                _require(name, list(definitions.by_kind.get(kind, {})), "UP201", message, document, path, problems)
             if events is not None and key in _EVENT_KEYS:
                 for name in _listed(value):
                     message = text("no event '{name}' in the log", name=name)
