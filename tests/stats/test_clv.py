@@ -315,8 +315,8 @@ def test_wrong_calls_are_refused(x, t_x, age, error):
 
 def test_limits_are_those_of_the_profile_likelihood():
     rng = np.random.default_rng(5)
-    x, t_x, _, _ = simulate_buyers(rng, 400, r=0.6, alpha=5, age=40.0, leaves=LEAVING["mbg_nbd"])
-    age = np.full(400, 40.0)
+    x, t_x, _, _ = simulate_buyers(rng, 1200, r=0.6, alpha=5, age=40.0, leaves=LEAVING["mbg_nbd"])
+    age = np.full(1200, 40.0)
     fit = clv.fit_mbg_nbd(x, t_x, age)
     assert fit.limits == "profile"
 
@@ -324,12 +324,14 @@ def test_limits_are_those_of_the_profile_likelihood():
         free = [i for i in range(4) if i != index]
 
         def lost(log):
-            point = np.empty(4)
-            point[index], point[free] = value, np.exp(np.clip(log, -9, 9))
+            point = np.full(4, value)
+            point[free] = np.exp(log)
             return fit.log_likelihood - _geometric_terms(point, x, t_x, age, extra=1)[0].sum()
 
         options = {"maxiter": 4000, "xatol": 1e-6, "fatol": 1e-9}
-        return optimize.minimize(lost, np.log(fit.estimates[free]), method="Nelder-Mead", options=options).fun
+        return optimize.minimize(
+            lost, np.log(fit.estimates[free]), method="Nelder-Mead", bounds=[(-7, 7)] * 3, options=options
+        ).fun
 
     for index in range(4):
         assert 2 * fall(index, fit.lower[index]) == pytest.approx(1.959964**2, rel=0.01)
