@@ -1,6 +1,6 @@
-"""What a channel gives back for what is put in: carry-over, saturation, fitted curves, and the best split of a budget.
+"""What a channel gives back for what is put in: carry-over, saturation, curves, and the best split of a budget.
 
-Curves know the range of spend they were seen on. Nothing here answers outside it unless told to.
+Curves are fitted in `response_fit`. They know the range of spend they were seen on. Nothing here answers outside it unless told to.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import optimize
 from scipy import stats as distributions
 
-from upswing.stats._arrays import FloatArray, Numbers, divide, floats, fraction, plain, vector
-from upswing.stats.errors import NOT_ENOUGH_DATA, OK, ZERO_VARIANCE, InvalidInput, ShapeMismatch
+from upswing.stats._arrays import FloatArray, Numbers, divide, floats, plain
+from upswing.stats.errors import OK, InvalidInput, ShapeMismatch
 
 OUTSIDE_OBSERVED = "outside_observed"
 """Code of the refusal to answer for spend nobody has tried."""
@@ -121,38 +122,6 @@ class HillResponse:
             inner = self.slope * share * (1 - share) / x
         limit = np.inf if self.slope < 1 else 1 / self.half if self.slope == 1 else 0.0
         return plain(self.scale * np.where(x > 0, inner, limit))
-
-
-@dataclass(frozen=True, slots=True)
-class PowerFits:
-    """Power curves of several channels, fitted together.
-
-    Attributes:
-        curves: one per channel, with the pooled exponents.
-        exponent: pooled exponents, shape (n_channels,).
-        standard_error: of the pooled exponents.
-        lower: lower limits.
-        upper: upper limits.
-        own_exponent: exponents of each channel on its own.
-        own_error: their standard errors, widened where few points leave the noise itself uncertain.
-        between: standard deviation of true exponents between channels, posterior mean.
-        confidence: nominal coverage.
-        method: "power_partial_pooling".
-        status: per channel: "ok", "not_enough_data" (fewer than 3 points above 0) or "zero_variance" (one spend
-            only); such channels have no numbers and do not count for the others.
-    """
-
-    curves: tuple[PowerResponse, ...]
-    exponent: FloatArray
-    standard_error: FloatArray
-    lower: FloatArray
-    upper: FloatArray
-    own_exponent: FloatArray
-    own_error: FloatArray
-    between: float
-    confidence: float
-    method: str
-    status: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,49 +254,6 @@ def logistic_saturation(x: ArrayLike, *, rate: float) -> Numbers:
     return plain(np.tanh(rate * floats("x", x, at_least=0) / 2))
 
 
-def fit_power_responses(
-    spend: Sequence[ArrayLike], outcome: Sequence[ArrayLike], *, confidence: float = 0.95
-) -> PowerFits:
-    """Fit a power curve to each channel and let channels with little data lean on the others.
-
-    Each exponent comes from least squares on logs; exponents of all channels are then taken as draws from a normal,
-    and each is pulled to the mean as far as its own uncertainty asks for (with fewer than three channels, not at
-    all). These are associations of spend with outcome: where spend followed demand, they overstate the effect, and
-    only a test of spend corrects that.
-
-    Args:
-        spend: per channel, spend per period, shape (n_periods,).
-        outcome: per channel, outcome credited to it per period; pairs with a zero have no logarithm and are left out.
-        confidence: nominal coverage.
-
-    Raises:
-        InvalidInput: negative numbers. ShapeMismatch: lengths differ.
-
-    References:
-        Gelman, Carlin, Stern, Dunson, Vehtari, Rubin (2013), Bayesian Data Analysis, eq. (5.17) and (5.20)-(5.21).
-
-    Examples:
-        >>> x = [1.0, 2, 4, 8, 16]
-        >>> fit = fit_power_responses([x, x, x], [[2.0, 2.9, 4, 5.6, 8.1], [1.0, 1.4, 2.1, 2.8, 4], [3, 4, 6, 8, 13]])
-        >>> fit.exponent.round(1)
-        array([0.5, 0.5, 0.5])
-    """
-    fraction("confidence", confidence)
-    if len(spend) != len(outcome):
-        raise ShapeMismatch(f"{len(spend)} channels of spend and {len(outcome)} of outcome")
-    own = [_log_fit(x, y) for x, y in zip(spend, outcome, strict=True)]
-    slope, error = np.array([fit[0] for fit in own]), np.array([fit[1] for fit in own])
-    pooled, pooled_error, between = _pool(slope, error)
-    reach = pooled_error * float(distributions.norm.ppf((1 + confidence) / 2))
-    curves = tuple(
-        PowerResponse(float(np.exp(fit[3] - b * fit[2])), float(b), fit[4]) for b, fit in zip(pooled, own, strict=True)
-    )
-    return PowerFits(
-        curves, pooled, pooled_error, pooled - reach, pooled + reach, slope, error, between,
-        confidence, "power_partial_pooling", tuple(fit[5] for fit in own),
-    )  # fmt: skip
-
-
 def allocate(
     curves: Sequence[ResponseCurve],
     budget: float,
@@ -392,58 +318,6 @@ def _carry(media: ArrayLike, weights: FloatArray) -> FloatArray:
     return result
 
 
-def _log_fit(spend: ArrayLike, outcome: ArrayLike) -> tuple[float, float, float, float, tuple[float, float], str]:
-    """Slope, its error, mean log spend, mean log outcome, range of spend, status."""
-    x, y = vector("spend", spend), vector("outcome", outcome)
-    if x.shape != y.shape:
-        raise ShapeMismatch(f"spend {x.shape} and outcome {y.shape} must have one shape")
-    if (x < 0).any() or (y < 0).any():
-        raise InvalidInput("spend and outcome must be at least 0")
-    seen = (float(x.min(initial=np.inf)), float(x.max(initial=-np.inf)))
-    keep = (x > 0) & (y > 0)
-    nan = np.nan
-    if keep.sum() < 3:
-        return nan, nan, nan, nan, seen, NOT_ENOUGH_DATA
-    u, v = np.log(x[keep]), np.log(y[keep])
-    spread = float(((u - u.mean()) ** 2).sum())
-    if spread <= 1e-12:
-        return nan, nan, nan, nan, seen, ZERO_VARIANCE
-    slope = float((u - u.mean()) @ (v - v.mean())) / spread
-    residual = v - v.mean() - slope * (u - u.mean())
-    df = u.size - 2
-    # The variance of a t with this many degrees of freedom; below 3 it has none, and 3 stands in.
-    widened = residual @ residual / df * (max(df, 3) / (max(df, 3) - 2))
-    error = float(np.sqrt(widened / spread))
-    return slope, error, float(u.mean()), float(v.mean()), seen, OK
-
-
-def _pool(slope: FloatArray, error: FloatArray) -> tuple[FloatArray, FloatArray, float]:
-    """Posterior mean and standard deviation of each slope, and the mean standard deviation between slopes.
-
-    The normal hierarchy with flat priors on the mean and on the standard deviation between, which is summed over a
-    grid: taking one estimate of it instead, often 0, would make the intervals too narrow.
-    """
-    known = ~np.isnan(slope)
-    if known.sum() < 3 or (error[known] <= 0).any():
-        return slope.copy(), error.copy(), np.nan
-    b, own = slope[known], error[known] ** 2
-    grid = np.linspace(0, 4 * max(float(b.std()), float(np.sqrt(own.min()))), 400)[:, None]
-    variance = own + grid**2
-    precision = 1 / variance
-    mean_variance = 1 / precision.sum(axis=1, keepdims=True)
-    mean = mean_variance * (precision * b).sum(axis=1, keepdims=True)
-    log_weight = np.log(mean_variance[:, 0]) / 2 - (np.log(variance) + (b - mean) ** 2 * precision).sum(axis=1) / 2
-    weight = np.exp(log_weight - log_weight.max())
-    weight /= weight.sum()
-    trust = grid**2 * precision
-    centre = mean + trust * (b - mean)
-    spread = trust * own + (1 - trust) ** 2 * mean_variance
-    pooled, pooled_error = np.full(slope.shape, np.nan), np.full(slope.shape, np.nan)
-    pooled[known] = weight @ centre
-    pooled_error[known] = np.sqrt(weight @ (spread + centre**2) - pooled[known] ** 2)
-    return pooled, pooled_error, float(weight @ grid[:, 0])
-
-
 def _check_limits(
     curves: Sequence[ResponseCurve], budget: float, low: FloatArray, high: FloatArray, beyond: bool
 ) -> None:
@@ -473,34 +347,36 @@ def _check_concave(curves: Sequence[ResponseCurve], low: FloatArray, high: Float
 def _by_marginals(
     curves: Sequence[ResponseCurve], budget: float, low: FloatArray, high: FloatArray
 ) -> tuple[FloatArray, float]:
-    def spend_at(price: float) -> FloatArray:
-        return np.array([_where_marginal(c, price, a, b) for c, a, b in zip(curves, low, high, strict=True)])
+    def spend_at(log_price: float) -> FloatArray:
+        return np.array([_where_marginal(c, log_price, a, b) for c, a, b in zip(curves, low, high, strict=True)])
 
-    ends = [float(c.marginal(x)) for c, a, b in zip(curves, low, high, strict=True) for x in (max(a, 1e-12), b)]
-    cheap, dear = np.log(max(min(ends) / 2, 1e-300)), np.log(max(min(max(ends), 1e300) * 2, 1e-299))
-    for _ in range(200):
-        middle = (cheap + dear) / 2
-        cheap, dear = (middle, dear) if spend_at(float(np.exp(middle))).sum() > budget else (cheap, middle)
-    price = float(np.exp((cheap + dear) / 2))
-    spend = spend_at(price)
-    # Bisection leaves a crumb; it goes where there is room.
+    ends = [_log_marginal(c, x) for c, a, b in zip(curves, low, high, strict=True) for x in (a, b)]
+    cheap, dear = min(ends) - 1, max(ends) + 1
+    if spend_at(cheap).sum() > budget > spend_at(dear).sum():
+        log_price = optimize.brentq(lambda at: float(spend_at(at).sum()) - budget, cheap, dear, xtol=1e-13)
+    else:
+        log_price = cheap if budget >= high.sum() else dear
+    spend = spend_at(float(log_price))
+    # The search leaves a crumb, or more where a marginal outcome is constant; it goes where there is room.
     room = (high - spend) if spend.sum() < budget else (spend - low)
     crumb = budget - spend.sum()
     share = divide(room, np.full(room.shape, room.sum()))
-    spend = np.clip(spend + crumb * np.nan_to_num(share), low, high)
-    return spend, price
+    return np.clip(spend + crumb * np.nan_to_num(share), low, high), float(np.exp(log_price))
 
 
-def _where_marginal(curve: ResponseCurve, price: float, low: float, high: float) -> float:
+def _where_marginal(curve: ResponseCurve, log_price: float, low: float, high: float) -> float:
     """Spend at which the marginal outcome has fallen to the price, within the limits."""
-    if float(curve.marginal(high)) >= price:
+    if _log_marginal(curve, high) >= log_price:
         return high
-    if float(curve.marginal(low)) <= price:
+    if _log_marginal(curve, low) <= log_price:
         return low
-    for _ in range(80):
-        middle = (low + high) / 2
-        low, high = (middle, high) if float(curve.marginal(middle)) > price else (low, middle)
-    return (low + high) / 2
+    return float(optimize.brentq(lambda x: _log_marginal(curve, x) - log_price, low, high, xtol=1e-14, rtol=1e-14))
+
+
+def _log_marginal(curve: ResponseCurve, spend: float) -> float:
+    """Log of the marginal outcome, which may be 0 or infinite at the ends of a curve."""
+    slope = float(curve.marginal(spend))
+    return float(np.log(min(max(slope, 1e-300), 1e300)))
 
 
 def _by_steps(
