@@ -71,3 +71,70 @@ def test_states_and_wrong_calls():
         referral.k_from_funnel(5, 10)
     with pytest.raises(ShapeMismatch):
         referral.extinction_probability([0, 0])
+
+
+def invitations(rng, users, oldest):
+    """Users of all ages; some invite many: K 0.6 within 20 days, delays of mean 4 (gamma), cut at what was watched."""
+    age = rng.uniform(0, oldest, users)
+    keen = rng.gamma(0.5, 0.6 / 0.5, users)
+    owner = np.repeat(np.arange(users), rng.poisson(keen))
+    delay = rng.gamma(2.0, 2.0, owner.size)
+    seen = delay <= age[owner]
+    return delay[seen], owner[seen], age
+
+
+def test_cycle_time_is_not_fooled_by_young_users():
+    rng = np.random.default_rng(6)
+    runs, hits, k_hits, naive = 400, 0, 0, []
+    for _ in range(runs):
+        delay, owner, age = invitations(rng, 800, 25.0)
+        result = referral.cycle_time(delay, owner, age, horizon=20.0)
+        # beyond 20 days: P(gamma(2, 2) > 20) = 11 e^-10, nothing
+        hits += result.lower <= 4.0 <= result.upper
+        k_hits += result.k_lower <= 0.6 <= result.k_upper
+        naive.append(delay.mean())
+    bound = 3.5 * np.sqrt(0.05 * 0.95 / runs)
+    assert abs(hits / runs - 0.95) < bound
+    assert abs(k_hits / runs - 0.95) < bound
+    assert np.mean(naive) < 3.7  # the plain mean of the delays seen
+
+
+def test_fully_watched_users_give_plain_means():
+    rng = np.random.default_rng(7)
+    delay, owner, _ = invitations(rng, 300, 1e9)
+    result = referral.cycle_time(delay, owner, np.full(300, 1e6), horizon=1e6)
+    assert result.mean == pytest.approx(delay.mean())
+    assert result.k == pytest.approx(delay.size / 300)
+    assert result.median == pytest.approx(np.quantile(delay, 0.5, method="inverted_cdf"))
+    per_user = np.bincount(owner, minlength=300)
+    assert np.log(result.k_upper / result.k) == pytest.approx(
+        np.log(referral.k_factor(per_user).upper / result.k), rel=0.03
+    )
+
+
+def test_growth_rate_solves_lotkas_equation_and_matches_the_cycle_of_one_delay():
+    # Everybody brings 2 after exactly 3 days: users double by a factor of 2 every 3 days.
+    result = referral.cycle_time(np.full(200, 3.0), np.repeat(np.arange(100), 2), np.full(100, 9.0), horizon=9)
+    assert result.growth_rate == pytest.approx(np.log(2) / 3)
+    # Gamma delays: 1 = K (1 + 2 r)^-2, the moment generating function of the delay
+    rng = np.random.default_rng(8)
+    owner = np.repeat(np.arange(20_000), 2)
+    spread = referral.cycle_time(rng.gamma(2.0, 2.0, owner.size), owner, np.full(20_000, 100.0), horizon=100)
+    assert spread.growth_rate == pytest.approx((np.sqrt(2) - 1) / 2, rel=0.01)
+
+
+def test_cycle_time_states_and_wrong_calls():
+    few = referral.cycle_time([1.0], [0], [5.0, 5.0], horizon=5)
+    assert few.status == "not_enough_data"
+    assert np.isnan(few.mean)
+    assert referral.cycle_time([], [], [], horizon=5).status == "not_enough_data"
+    unwatched = referral.cycle_time([1.0] * 9, range(9), [5.0] * 9, horizon=6)
+    assert unwatched.status == "not_enough_data"
+    for delay, owner, age, horizon in (
+        ([6.0], [0], [5.0], 5), ([1.0], [3], [5.0], 5), ([1.0], [0.5], [5.0], 5), ([-1.0], [0], [5.0], 5),
+        ([1.0], [0], [5.0], 0), ([np.nan], [0], [5.0], 5), ([1.0], [0], [np.inf], 5),
+    ):  # fmt: skip
+        with pytest.raises(InvalidInput):
+            referral.cycle_time(delay, owner, age, horizon=horizon)
+    with pytest.raises(ShapeMismatch):
+        referral.cycle_time([1.0], [0, 1], [5.0, 5.0], horizon=5)

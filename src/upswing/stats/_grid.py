@@ -61,7 +61,8 @@ def pool(grids: Sequence[Grid], bounds: Sequence[tuple[float, float]]) -> tuple[
     ]
     peaks = [grid.log_likelihood.max() for grid in grids]
     likelihoods = [
-        np.exp(g.log_likelihood - top).reshape([e.size - 1 for e in g.edges]) for g, top in zip(grids, peaks)
+        np.exp(g.log_likelihood - top).reshape([e.size - 1 for e in g.edges])
+        for g, top in zip(grids, peaks, strict=True)
     ]
     marginals = [_through(likelihood, prior) for likelihood, prior in zip(likelihoods, priors, strict=True)]
     log_prior = sum(np.meshgrid(*[log_weight for _, _, log_weight in axes], indexing="ij"), np.zeros(1))
