@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from upswing.core.errors import UsageError
 from upswing.core.i18n import current_locale, text
 from upswing.core.numbers import format_count
+from upswing.demo.definitions import DEFINITIONS
 from upswing.demo.simulate import write_parquet
 from upswing.report.review import review_page
 from upswing.spec.definitions import PROJECT_FILE
@@ -22,50 +23,6 @@ from upswing.workspace import Workspace
 
 MARK: Final = ".upswing-demo.json"
 MILESTONES: Final = ("app_installed", "signup_started", "phone_verified", "account_created", "entry_created")
-
-DEFINITIONS: Final = {
-    "funnels/activation.yml": """\
-kind: funnel
-name: activation
-label: {en: From install to first entry, zh: 从安装到第一笔账}
-window: 7d
-steps:
-  - {event: app_installed}
-  - {event: signup_started}
-  - {event: phone_verified, target: 0.9}
-  - {event: account_created}
-  - {event: entry_created}
-""",
-    "metrics/activation_rate.yml": """\
-kind: metric
-name: activation_rate
-label: {en: Activation rate, zh: 激活率}
-description: Share of new accounts with a first entry within 48 hours.
-type: conversion
-start: {event: account_created}
-target: {event: entry_created}
-within: 48h
-better: up
-level: gold
-""",
-    "metrics/revenue.yml": """\
-kind: metric
-name: revenue
-label: {en: Revenue, zh: 收入}
-description: Paid orders, in CNY.
-type: simple
-numerator: {event: order_paid, agg: sum, of: amount}
-unit: money
-better: up
-""",
-    "segments/habit.yml": """\
-kind: segment
-name: habit
-label: {en: Users with a habit, zh: 已养成习惯的用户}
-all:
-  - {active_days: entry_created, within: 30d, at_least: 8}
-""",
-}
 
 
 def run_demo(*, seed: int, users: int, folder: Path, say: Callable[[str], object]) -> Workspace:

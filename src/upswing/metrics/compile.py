@@ -76,7 +76,7 @@ class Compiled:
 
 
 def compile_metrics(metrics: Sequence[MetricDefinition], needs: Needs) -> list[Compiled]:
-    """Register what simple, ratio, proportion and quantile metrics need."""
+    """Register what simple, cumulative, ratio, proportion and quantile metrics need."""
     found = []
     for metric in metrics:
         where = needs.log.bind(conjunction(metric.where)) if metric.where else None
@@ -101,6 +101,13 @@ def period_query(
         selected.append(exp.alias_(by.copy(), "grp"))
     tree = _scan(needs, selected, int(edges[0]), int(edges[-1]), users)
     return Query(tree)
+
+
+def window_query(
+    needs: Needs, start: int, stop: int, *, by: exp.Expression | None = None, users: NDArray[np.int64] | None = None
+) -> Query:
+    """One row (or one per value of `by`) for [start, stop), with every aggregate asked for."""
+    return Query(_scan(needs, [] if by is None else [exp.alias_(by.copy(), "grp")], start, stop, users))
 
 
 def user_query(needs: Needs, start: int, stop: int, *, users: NDArray[np.int64] | None = None) -> Query:
@@ -140,4 +147,4 @@ def _scan(
     tree = tree.where(q("epoch_us(time) >= $start AND epoch_us(time) < $stop", start=start, stop=stop))
     if users is not None:
         tree = tree.where(q("user_key IN $users", users=[int(u) for u in users] or [-1]))
-    return tree.group_by(*(exp.convert(i + 1) for i in range(len(keys))))
+    return tree if not keys else tree.group_by(*(exp.convert(i + 1) for i in range(len(keys))))

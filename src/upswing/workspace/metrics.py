@@ -5,22 +5,130 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from upswing.workspace.base import OpenWorkspace, Options
+from upswing.workspace.base import Moment, OpenWorkspace, Options
 
 if TYPE_CHECKING:
     from upswing.core.results import Result
+    from upswing.metrics.alerts import AlertsResult
+    from upswing.spec.metric import MetricDefinition
+    from upswing.spec.tree import TreeDefinition
 
 
 class MetricVerbs(OpenWorkspace):
     """The metric system: each number with one meaning."""
 
     def metrics(self, names: Sequence[str] = (), **question: Any) -> Result:
-        """Metrics of the workspace over time."""
+        """Metrics of the workspace over time.
+
+        Args:
+            names: only these metrics; all if absent.
+            question: period, start, stop, by, limit, segment, compare, check_targets; see ``upswing metrics --help``.
+        """
         from upswing.metrics.series import metric_series
-        from upswing.spec.metric import MetricDefinition
+        from upswing.spec.tree import require_sound
 
         options = Options(question)
         segment, stop = options.take("segment"), options.get("stop")
-        known = self.definitions.by_kind.get("metric", {})
-        chosen = [self.definitions.get("metric", n, MetricDefinition) for n in (names or known)]
-        return metric_series(self.log, chosen, users=self._users(segment, stop), **options.rest())
+        require_sound(self.definitions)
+        chosen = [self._metric(n) for n in (names or self._metrics)]
+        return metric_series(self.log, chosen, known=self._metrics, users=self._users(segment, stop), **options.rest())
+
+    def explain_change(
+        self,
+        name: str | None = None,
+        *,
+        by: Sequence[str] = (),
+        start: Moment = None,
+        stop: Moment = None,
+        against: str | None = None,
+        periods: int = 1,
+    ) -> Result:
+        """Why a metric or a whole tree moved: shares of the parts and of the segments, which add up exactly.
+
+        Args:
+            name: a metric or a tree; the workspace's only tree if absent.
+            by: properties to look for segments in; chosen if absent.
+            start: first moment of the later window; the last complete period if absent.
+            stop: its end, exclusive.
+            against: the earlier window: ``previous`` (as long, just before), ``year`` (52 weeks before), or FROM..TO.
+            periods: without `start`, how many of the last complete periods make the later window.
+        """
+        from upswing.metrics.explain import explain_metric
+        from upswing.metrics.explain_tree import explain_tree
+        from upswing.metrics.windows import resolve_windows
+        from upswing.spec.tree import require_sound
+
+        require_sound(self.definitions)
+        tree = self._tree(name)
+        windows = resolve_windows(
+            self.log, start=start, stop=stop, against=against or "previous", period=tree.period if tree else "week",
+            periods=periods,
+        )  # fmt: skip
+        if tree is not None:
+            return explain_tree(self.log, tree, self._metrics, windows, dimensions=by)
+        assert name is not None
+        return explain_metric(self.log, self._metric(name), windows, known=self._metrics, dimensions=by)
+
+    def alerts(
+        self,
+        names: Sequence[str] = (),
+        *,
+        days: int = 7,
+        stop: Moment = None,
+        fail: bool = False,
+    ) -> AlertsResult:
+        """What is out of the ordinary: unusual days and weeks, missed targets, events that stopped being sent.
+
+        Args:
+            names: only these metrics; all if absent.
+            days: how many of the last complete days are judged.
+            stop: look as of this moment.
+            fail: any alert is the answer "no".
+        """
+        from upswing.metrics.alerts import find_alerts
+        from upswing.spec.tree import require_sound
+
+        require_sound(self.definitions)
+        chosen = [self._metric(n) for n in (names or self._metrics)]
+        return find_alerts(self.log, chosen, known=self._metrics, days=days, stop=stop, fail=fail)
+
+    @property
+    def _metrics(self) -> dict[str, MetricDefinition]:
+        """All metrics by name."""
+        from upswing.spec.metric import MetricDefinition
+
+        found = self.definitions.by_kind.get("metric", {})
+        return {name: m for name, m in found.items() if isinstance(m, MetricDefinition)}
+
+    def _metric(self, name: str) -> MetricDefinition:
+        from upswing.spec.metric import MetricDefinition
+
+        return self.definitions.get("metric", name, MetricDefinition)
+
+    def _tree(self, name: str | None) -> TreeDefinition | None:
+        """The named tree, the only one where no name is given; None for the name of a metric."""
+        from upswing.core.errors import UsageError, did_you_mean
+        from upswing.core.i18n import text
+        from upswing.spec.tree import TreeDefinition
+
+        trees = self.definitions.by_kind.get("tree", {})
+        if name is None and len(trees) == 1:
+            name = next(iter(trees))
+        if name in trees:
+            return self.definitions.get("tree", str(name), TreeDefinition)
+        if name is not None and name in self._metrics:
+            return None
+        if name is None:
+            raise UsageError(
+                text("no {kind} asked for", kind="tree"),
+                code="UP604",
+                hint=text(
+                    "give {needed}, or a name: {names}",
+                    needed="METRIC",
+                    names=", ".join([*trees, *self._metrics]) or "–",
+                ),
+            )
+        known = [*trees, *self._metrics]
+        raise UsageError(
+            text("no {kind} named '{name}'", kind="tree", name=name), code="UP201", hint=did_you_mean(name, known)
+        )

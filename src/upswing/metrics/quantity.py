@@ -1,0 +1,47 @@
+"""A value that is shown by its unit in the language in force, wherever a sentence or a mixed table needs one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from upswing.core.i18n import Text, current_locale
+from upswing.core.numbers import MISSING, format_value
+from upswing.core.results import Unit
+
+_CHANGE_UNITS: Final[dict[str, Unit]] = {"ratio": "difference"}
+
+
+class Quantity(Text):
+    """A number and its unit; a change carries its sign, and a change of a share is in points.
+
+    Examples:
+        >>> str(Quantity(0.5, "ratio")), str(Quantity(0.012, "ratio", change=True)), str(Quantity(-3.0, "count", change=True))
+        ('50.0%', '+1.2 pp', '−3')
+    """
+
+    __slots__ = ("change", "unit", "value")
+
+    def __init__(self, value: float | None, unit: Unit, *, change: bool = False) -> None:
+        super().__init__("", {})
+        self.value, self.unit, self.change = value, unit, change
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return MISSING
+        locale = current_locale()
+        if not self.change:
+            return format_value(_readable(self.value), self.unit, locale=locale)
+        unit = _CHANGE_UNITS.get(self.unit, self.unit)
+        shown = format_value(_readable(self.value) if unit == self.unit else self.value, unit, locale=locale)
+        return "+" + shown if self.value > 0 and not shown.startswith(("+", MISSING)) else shown
+
+    def __hash__(self) -> int:
+        return hash((self.value, self.unit, self.change))
+
+    def __eq__(self, other: object) -> bool:
+        return str(self) == str(other) if isinstance(other, Text | str) else NotImplemented
+
+
+def _readable(value: float) -> float:
+    """Large numbers without decimals that say nothing."""
+    return float(round(value)) if abs(value) >= 1000 else value
