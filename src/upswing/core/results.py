@@ -10,10 +10,10 @@ import csv
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 
 from upswing.core.i18n import Text, current_locale
 from upswing.core.numbers import format_value
@@ -56,7 +56,7 @@ class Table:
         return [[show(v, c.unit) for v, c in zip(row, self.columns, strict=True)] for row in self.rows]
 
 
-ChartKind = Literal["funnel", "triangle", "line", "bar", "flow", "interval", "stacked"]
+ChartKind = Literal["funnel", "triangle", "line", "bar", "flow", "interval", "stacked", "scatter", "dose"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,14 @@ class Chart:
     Args:
         kind: the form. ``funnel``: horizontal bars of `y` per row; ``triangle``: cohort matrix; ``line``, ``bar`` and
             ``stacked``: `y` columns over `x`; ``flow``: columns source, target and count; ``interval``: estimate
-            with lower and upper.
+            with lower and upper; ``scatter``: a point per row at `x` and the first of `y`, its area by the second of `y`
+            if there is one; ``dose``: `y` over a dose, with lower and upper as a band.
         table: name of the table it draws.
         x: key of the column along the axis or the row label.
         y: keys of the drawn columns.
         series: key of a column that splits the rows into series, if any.
+        marks: thresholds drawn as lines: the axis they stand on, and where.
+        curve: points of a line drawn over a ``scatter``, if any.
     """
 
     kind: ChartKind
@@ -79,6 +82,8 @@ class Chart:
     x: str
     y: tuple[str, ...]
     series: str | None = None
+    marks: tuple[tuple[Literal["x", "y"], float], ...] = ()
+    curve: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +199,13 @@ class Result:
         """`to_dict` as JSON text; never NaN or Infinity, which are null."""
         return json.dumps(self.to_dict(), ensure_ascii=False, indent=indent, allow_nan=False)
 
+    def export(self) -> Table:
+        """What CSV holds: the main table; where there is a breakdown, its rows for all and then for each group."""
+        return self.tables()[0]
+
     def to_csv(self, table: str | None = None) -> str:
-        """One table as CSV with full-precision values (the main one unless named)."""
-        chosen = self.tables()[0] if table is None else next(t for t in self.tables() if t.name == table)
+        """One table as CSV with full-precision values: `export`, or the one that is named."""
+        chosen = self.export() if table is None else next(t for t in self.tables() if t.name == table)
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([c.key for c in chosen.columns])
@@ -222,6 +231,23 @@ class Result:
         from upswing.report.html import fragment  # the one edge that points upwards: notebooks ask the object itself
 
         return fragment(self)
+
+
+ALL: Final = "(all)"
+"""All groups together, in the column ``group`` of an export."""
+
+
+def with_groups(main: Table, by: Text | str, groups: Iterable[tuple[str, Sequence[tuple[Cell, ...]]]]) -> Table:
+    """The rows of `main` for all and then those of each group, under one head with the group in front.
+
+    Args:
+        main: the table of the whole.
+        by: what the groups are values of.
+        groups: name and rows of each.
+    """
+    rows = [(ALL, *row) for row in main.rows]
+    rows += [(name, *row) for name, found in groups for row in found]
+    return Table(main.name, main.title, (Column("group", by), *main.columns), rows, main.note)
 
 
 def plain(value: object) -> object:

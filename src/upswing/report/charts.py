@@ -12,6 +12,7 @@ from markupsafe import Markup
 from upswing.core.i18n import current_locale, text
 from upswing.core.numbers import format_compact, format_rate, format_seconds
 from upswing.core.results import Cell, Chart, Table, Unit, show
+from upswing.report.scatter import draw_dose, draw_scatter
 
 WIDTH, HEIGHT = 960, 220
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 10, 26
@@ -21,11 +22,15 @@ Point = tuple[float, float]
 
 
 def draw(chart: Chart, table: Table) -> Markup:
-    """A chart of kind line, bar, stacked, interval or flow as SVG; empty where there is nothing to draw."""
+    """A chart as SVG, except those drawn inside tables; empty where there is nothing to draw."""
     if not table.rows:
         return Markup("")
     if chart.kind == "flow":
         return _flow(chart, table)
+    if chart.kind == "scatter":
+        return draw_scatter(chart, table)
+    if chart.kind == "dose":
+        return draw_dose(chart, table)
     band = [key for key in ("lower", "upper") if key in chart.y]
     if chart.kind in ("line", "interval") and len(band) == 2 and chart.series is None:
         return _with_band(chart, table)
@@ -183,9 +188,7 @@ def _lines(series: Sequence[tuple[str, list[float | None]]], frame: _Frame) -> M
                 )
             else:
                 parts.append(
-                    Markup('<polyline class="line s{}" fill="none" points="{}"></polyline>').format(
-                        number, points
-                    )
+                    Markup('<polyline class="line s{}" fill="none" points="{}"></polyline>').format(number, points)
                 )
     return Markup("").join(parts)
 

@@ -24,6 +24,7 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "paths": ("upswing.spec.paths", "PathsDefinition"),
     "metric": ("upswing.spec.metric", "MetricDefinition"),
     "tree": ("upswing.spec.tree", "TreeDefinition"),
+    "aha": ("upswing.spec.aha", "AhaDefinition"),
     "journey": ("upswing.spec.journey", "JourneyDefinition"),
     "hypothesis": ("upswing.spec.hypothesis", "HypothesisDefinition"),
     "experiment": ("upswing.spec.experiment", "ExperimentDefinition"),

@@ -4,6 +4,34 @@ from __future__ import annotations
 
 from typing import Final
 
-from upswing.verbs.base import Verb
+from upswing.core.i18n import text
+from upswing.verbs.base import FROM, SEGMENT, STRATEGY, TO, Param, Verb
 
-VERBS: Final[tuple[Verb, ...]] = ()
+AHA: Final = Verb(
+    "aha",
+    text("Which early behaviour, how often, within how long, goes with users staying"),
+    (
+        Param("name", text("An aha question that is defined in the workspace"), positional=True),
+        Param("start_event", text("What begins a user's life, e.g. account_created"), option="start"),
+        Param("outcome", text("What should follow later, e.g. app_opened")),
+        Param("day", text("The outcome on that day after the start, in place of --after and --until"), "integer"),
+        Param("after", text("Beginning of the outcome window after the start, e.g. 21d")),
+        Param("until", text("End of the outcome window, exclusive, e.g. 28d")),
+        Param("clock", text("Counted from each user's start, or in calendar days"), "choice", choices=("rolling", "calendar")),
+        Param("times", text("Fewest outcome events in the window"), "integer"),
+        Param("behaviours", text("What users may do early; every event if absent"), option="behaviour", many=True),
+        Param("exclude", text("Event that is no candidate"), many=True),
+        Param("counts", text("Thresholds that are tried, e.g. 1,2,3,5,10")),
+        Param("windows", text("Exposure windows that are tried, e.g. 1d,2d,3d")),
+        Param("adjust", text("Property to compare like users by, e.g. channel"), many=True),
+        Param("activity", text("Early activity to compare like users by: 'sessions', an event, or 'none'")),
+        Param("share", text("Smallest and largest share of users who show a behaviour, e.g. 0.05,0.95")),
+        Param("fdr", text("Share of false findings tolerated among findings"), "number", default=0.05),
+        Param("correction", text("Benjamini-Hochberg, or Benjamini-Yekutieli"), "choice", choices=("bh", "by")),
+        Param("seed", text("Of the split into discovery and confirmation"), "integer"),
+        FROM, TO, SEGMENT,
+    ),
+    STRATEGY,
+)  # fmt: skip
+
+VERBS: Final[tuple[Verb, ...]] = (AHA,)

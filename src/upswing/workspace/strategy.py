@@ -1,9 +1,75 @@
-"""Verbs of strategy: each a thin call into `upswing.strategy`."""
+"""Verbs of strategy: each a thin call into `upswing.strategy`, or into the search for the aha moment."""
 
 from __future__ import annotations
 
-from upswing.workspace.base import OpenWorkspace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from upswing.core.errors import UsageError
+from upswing.core.i18n import text
+from upswing.workspace.base import OpenWorkspace, Options
+
+if TYPE_CHECKING:
+    from upswing.diagnose.aha_result import AhaResult
+    from upswing.spec.steps import EventMatch
 
 
 class StrategyVerbs(OpenWorkspace):
     """What to change, for whom, and in which order."""
+
+    def aha(self, name: str | None = None, **question: Any) -> AhaResult:
+        """Which early behaviour, how often, within how long, goes with users staying.
+
+        Args:
+            name: an aha question of the workspace; or give `start_event` and `outcome`.
+            question: start_event, outcome, after, until, day, clock, times, behaviours, exclude, counts, windows, adjust,
+                activity, share, min_users, fdr, correction, seed, start, stop, segment; see ``upswing aha --help``.
+        """
+        from upswing.diagnose.aha import aha
+        from upswing.spec.aha import AhaDefinition
+
+        options = Options(question)
+        segment, start, stop = options.take("segment"), options.take("start"), options.take("stop")
+        day = options.take("day")
+        if day is not None:
+            options.set("after", f"{day}d")
+            options.set("until", f"{int(day) + 1}d")
+        self._set_match(options, "start_event", "start")
+        self._set_match(options, "outcome")
+        behaviours = options.take("behaviours", [])
+        if behaviours:
+            options.set("behaviours", [_plain(self._match(b, "behaviour")) for b in behaviours])
+        if options.get("activity") not in (None, "sessions", "none"):
+            self._set_match(options, "activity")
+        _set_list(options, "counts", int)
+        _set_list(options, "windows", str)
+        _set_list(options, "share", float)
+        definition = self._definition("aha", AhaDefinition, name, options, needed="--start EVENT --outcome EVENT")
+        return aha(self.log, definition, start=start, stop=stop, users=self._users(segment, stop))
+
+    def _set_match(self, options: Options, key: str, target: str | None = None) -> None:
+        """Read an event as written on the command line or in YAML."""
+        written = options.take(key)
+        if written is not None:
+            options.set(target or key, self._match(written, target or key))
+
+
+def _plain(match: EventMatch) -> dict[str, Any]:
+    """An event match as the keys of a definition."""
+    return match.model_dump(exclude_none=True, exclude_defaults=True)
+
+
+def _set_list(options: Options, key: str, kind: type[int] | type[float] | type[str]) -> None:
+    """Read ``1,2,3`` as a list; a list stays one."""
+    written: str | Sequence[Any] | None = options.take(key)
+    if written is None:
+        return
+    parts = written.split(",") if isinstance(written, str) else list(written)
+    try:
+        options.set(key, [kind(str(p).strip()) if isinstance(p, str) else p for p in parts])
+    except ValueError:
+        raise UsageError(
+            text("{what} '{written}' is not a list of numbers", what=key, written=written),
+            code="UP656",
+            hint=text("write numbers with commas between them, e.g. 1,2,3"),
+        ) from None
