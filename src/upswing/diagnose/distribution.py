@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from upswing.core.errors import UsageError, did_you_mean
 from upswing.core.i18n import Text, text
-from upswing.core.results import Caveat, Cell, Chart, Column, Result, Table, Unit, show
+from upswing.core.results import Caveat, Cell, Chart, Column, Result, Table, Unit, show, with_groups
 from upswing.core.units import DAY, Duration
 from upswing.diagnose.groups import Groups, Segment, groups_by, place_of
 from upswing.diagnose.scan import Keys, Scan
@@ -146,6 +146,13 @@ class DistributionResult(Result):
             rows: list[tuple[Cell, ...]] = [(g.value, *row) for g in self.groups for row in self._rows(g)]
             found.append(Table("groups", text("By group"), (head, *bands), rows))
         return found
+
+    def export(self) -> Table:
+        """Users by band, for all and for each group."""
+        main = self.tables()[0]
+        if self.by is None:
+            return main
+        return with_groups(main, self.by, [(g.value, self._rows(g)) for g in self.groups])
 
     def charts(self) -> list[Chart]:
         """Users by band; shares by band and group."""

@@ -304,6 +304,12 @@ class FunnelResult(Result):
 
         return funnel_tables(self)
 
+    def export(self) -> Table:
+        """The steps, for all and for each group."""
+        from upswing.diagnose.funnel_tables import funnel_export
+
+        return funnel_export(self)
+
     def charts(self) -> list[Chart]:
         """Bars of the steps, lines of the trend and the curve."""
         found = [Chart("funnel", "steps", text("Steps"), x="step", y=("users",))]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from upswing.core.i18n import text
-from upswing.core.results import Cell, Column, Table
+from upswing.core.results import Cell, Column, Table, with_groups
 
 if TYPE_CHECKING:
     from upswing.diagnose.funnel_result import FunnelResult, FunnelStep
@@ -23,6 +24,15 @@ def funnel_tables(result: FunnelResult) -> list[Table]:
     if result.curve:
         found.append(_curve(result))
     return found
+
+
+def funnel_export(result: FunnelResult) -> Table:
+    """The steps, for all and for each group."""
+    main = _steps(result)
+    if result.by is None:
+        return main
+    groups = [(group.value, _step_rows(result, group.steps)) for group in result.groups]
+    return with_groups(main, result.by, groups)
 
 
 def _counted(result: FunnelResult) -> Column:
@@ -54,20 +64,28 @@ def _step_row(step: FunnelStep) -> tuple[Cell, ...]:
 
 
 def _steps(result: FunnelResult) -> Table:
-    columns, rows = _step_columns(result), [_step_row(s) for s in result.steps]
+    columns = _step_columns(result)
     if any(s.target is not None for s in result.steps):
-        words = {"met": text("met"), "missed": text("missed"), "open": text("not sure yet")}
         columns = (
             *columns,
             Column("target", text("Target"), "ratio"),
             Column("gap", text("Gap"), "difference", text("mature users against the target")),
             Column("standing", text("Standing")),
         )
-        targets = [s.target for s in result.steps]
-        extra = [(t.target, t.gap, words[t.standing]) if t else (None, None, None) for t in targets]
-        rows = [(*row, *more) for row, more in zip(rows, extra, strict=True)]
+    rows = _step_rows(result, result.steps)
     note = text("{n} users were taken out by an exclusion", n=f"{result.removed:,}") if result.removed else ""
     return Table("steps", text("Steps"), columns, rows, note)
+
+
+def _step_rows(result: FunnelResult, steps: Sequence[FunnelStep]) -> list[tuple[Cell, ...]]:
+    """Rows of the steps; with targets where the funnel has any."""
+    rows = [_step_row(s) for s in steps]
+    if not any(s.target is not None for s in result.steps):
+        return rows
+    words = {"met": text("met"), "missed": text("missed"), "open": text("not sure yet")}
+    targets = [s.target for s in steps]
+    extra = [(t.target, t.gap, words[t.standing]) if t else (None, None, None) for t in targets]
+    return [(*row, *more) for row, more in zip(rows, extra, strict=True)]
 
 
 def _groups(result: FunnelResult) -> Table:

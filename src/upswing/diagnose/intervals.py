@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from upswing.core.errors import UsageError
 from upswing.core.i18n import Text, text
-from upswing.core.results import Caveat, Cell, Chart, Column, Result, Table, show
+from upswing.core.results import Caveat, Cell, Chart, Column, Result, Table, show, with_groups
 from upswing.core.units import SECOND, Duration
 from upswing.diagnose.groups import Groups, Segment, groups_by, place_of, run_grouped
 from upswing.diagnose.scan import Keys, Scan
@@ -160,9 +160,6 @@ class IntervalResult(Result):
             Column("interval", text("All intervals"), "seconds"),
             Column("user_median", text("Users, by their median"), "seconds", text("each user counts once")),
         )
-        rows: list[tuple[Cell, ...]] = [
-            (q, v, m) for (q, v), (_, m) in zip(self.quantiles, self.user_medians, strict=True)
-        ]
         bands = (
             Column("band", text("Interval")),
             Column("count", text("Intervals"), "count"),
@@ -172,7 +169,7 @@ class IntervalResult(Result):
             (_band(b), b.count, b.count / self.count if self.count else None) for b in self.bands
         ]
         found = [
-            Table("quantiles", text("Quantiles"), quantiles, rows),
+            Table("quantiles", text("Quantiles"), quantiles, _quantile_rows(self)),
             Table("histogram", text("Histogram"), bands, shown),
         ]
         if self.by is not None:
@@ -197,6 +194,13 @@ class IntervalResult(Result):
                 (g.value, g.count, g.users, found.get(0.25), found.get(0.5), found.get(0.75), own.get(0.5), g.open_ends)
             )
         return Table("groups", text("By group"), columns, rows)
+
+    def export(self) -> Table:
+        """Quantiles, for all and for each group."""
+        main = self.tables()[0]
+        if self.by is None:
+            return main
+        return with_groups(main, self.by, [(g.value, _quantile_rows(g)) for g in self.groups])
 
     def charts(self) -> list[Chart]:
         """The histogram."""
@@ -317,6 +321,10 @@ def _bands(gaps: NDArray[np.int64], bounds: Sequence[Duration]) -> tuple[Interva
     counts = np.bincount(np.searchsorted(edges, gaps, side="right"), minlength=len(edges) + 1)
     lowers, uppers = [0, *edges.tolist()], [*edges.tolist(), None]
     return tuple(IntervalBand(a, b, int(n)) for a, b, n in zip(lowers, uppers, counts, strict=True))
+
+
+def _quantile_rows(part: IntervalResult | IntervalGroup) -> list[tuple[Cell, ...]]:
+    return [(q, v, m) for (q, v), (_, m) in zip(part.quantiles, part.user_medians, strict=True)]
 
 
 def _band(band: IntervalBand) -> Text:

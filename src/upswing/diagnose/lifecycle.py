@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from upswing.core.errors import UsageError, did_you_mean
 from upswing.core.i18n import Text, text
-from upswing.core.results import Caveat, Cell, Chart, Column, Result, Table
+from upswing.core.results import Caveat, Cell, Chart, Column, Result, Table, with_groups
 from upswing.core.units import Period
 from upswing.diagnose.groups import Segment, groups_by, place_of, run_grouped, users_of
 from upswing.diagnose.scan import Keys, Scan
@@ -150,6 +150,13 @@ class LifecycleResult(Result):
             rows: list[tuple[Cell, ...]] = [(g.value, *_period_row(p)) for g in self.groups for p in g.periods]
             found.append(Table("groups", text("By group"), split, rows))
         return found
+
+    def export(self) -> Table:
+        """One row per period, for all and for each group."""
+        main = self.tables()[0]
+        if self.by is None:
+            return main
+        return with_groups(main, self.by, [(g.value, [_period_row(p) for p in g.periods]) for g in self.groups])
 
     def charts(self) -> list[Chart]:
         """Stacked bars, losses below zero; and the groups' active users."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final
 
 from upswing.core.errors import UsageError
 from upswing.core.i18n import Text, text
-from upswing.core.results import Cell, Chart, Column, Result, Table, show
+from upswing.core.results import Cell, Chart, Column, Result, Table, show, with_groups
 from upswing.diagnose.scan import Keys
 from upswing.spec.paths import PathsDefinition
 
@@ -140,9 +140,6 @@ class PathsResult(Result):
             Column("share_of_source", text("Share"), "ratio", text("of the paths at the first step")),
             Column("mean_seconds", text("Mean time"), "seconds"),
         )
-        rows: list[tuple[Cell, ...]] = [
-            (e.position, e.source, e.target, e.count, e.share_of_source, e.mean_seconds) for e in self.edges
-        ]
         nodes = (
             Column("position", text("Position"), "count"),
             Column("name", text("Step")),
@@ -150,7 +147,10 @@ class PathsResult(Result):
             Column("share", text("Share of all paths"), "ratio"),
         )
         steps: list[tuple[Cell, ...]] = [(n.position, n.name, n.count, n.share) for n in self.nodes]
-        found = [Table("edges", text("From step to step"), edges, rows), Table("nodes", text("Steps"), nodes, steps)]
+        found = [
+            Table("edges", text("From step to step"), edges, _edge_rows(self.edges)),
+            Table("nodes", text("Steps"), nodes, steps),
+        ]
         if self.by is not None:
             head = Column("group", self.by, doc=text("value at the user's first such event"))
             split: list[tuple[Cell, ...]] = [
@@ -159,9 +159,20 @@ class PathsResult(Result):
             found.append(Table("groups", text("Steps by group"), (head, *nodes), split))
         return found
 
+    def export(self) -> Table:
+        """Edges, for all and for each group."""
+        main = self.tables()[0]
+        if self.by is None:
+            return main
+        return with_groups(main, self.by, [(g.value, _edge_rows(g.edges)) for g in self.groups])
+
     def charts(self) -> list[Chart]:
         """The flow."""
         return [Chart("flow", "edges", text("Paths"), x="source", y=("count",), series="target")]
+
+
+def _edge_rows(edges: Sequence[PathEdge]) -> list[tuple[Cell, ...]]:
+    return [(e.position, e.source, e.target, e.count, e.share_of_source, e.mean_seconds) for e in edges]
 
 
 def _data(part: PathsResult | PathsGroup) -> dict[str, object]:

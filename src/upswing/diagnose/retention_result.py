@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from upswing.core.errors import UsageError, did_you_mean
 from upswing.core.i18n import Text, text
-from upswing.core.results import Cell, Chart, Column, Result, Table, show
+from upswing.core.results import Cell, Chart, Column, Result, Table, show, with_groups
 from upswing.core.units import Period
 from upswing.spec.retention import RetentionDefinition
 from upswing.stats.proportions import wilson_interval
@@ -161,6 +161,13 @@ class RetentionResult(Result):
         tables.append(self._cells())
         return tables
 
+    def export(self) -> Table:
+        """The cohort matrix, for all and for each group."""
+        main = self._matrix()
+        if self.by is None:
+            return main
+        return with_groups(main, self.by, [(g.value, self._matrix_rows(g.cohorts)) for g in self.groups])
+
     def charts(self) -> list[Chart]:
         """The triangle, the pooled curve with its interval, and the groups' curves."""
         keys = tuple(f"lag_{p.lag}" for p in self.pooled)
@@ -182,9 +189,7 @@ class RetentionResult(Result):
         return str(_lags(self.definition.period, first, last))
 
     def _words(self, cell: PooledCell) -> dict[str, object]:
-        interval = text(
-            " (95% interval {lower} to {upper})", lower=show(cell.lower, "ratio"), upper=show(cell.upper, "ratio")
-        )
+        interval = text(" [{lower} to {upper}]", lower=show(cell.lower, "ratio"), upper=show(cell.upper, "ratio"))
         return {"rate": show(cell.rate, "ratio"), "lag": self.lag_label(cell.lag), "interval": interval}
 
     def _cohort_data(self, cohort: Cohort) -> dict[str, object]:
@@ -219,15 +224,19 @@ class RetentionResult(Result):
         doc = text("share of the cohort retained")
         columns += [Column(f"lag_{p.lag}", self.lag_label(p.lag), "ratio", doc) for p in self.pooled]
         columns += [Column(f"lag_{p.lag}_open", text("{lag} open", lag=self.lag_label(p.lag))) for p in self.pooled]
-        rows: list[tuple[Cell, ...]] = []
-        for c in self.cohorts:
-            rates = [r / c.size if r is not None and c.size else None for r in c.retained]
-            still = [r is not None and not done for r, done in zip(c.retained, c.complete, strict=True)]
-            rows.append((c.start, c.size, *rates, *still))
         note = text(
             "Cells marked open can still rise: the log ends before they do. They are left out of the pooled curve."
         )
-        return Table("cohorts", text("Cohorts"), tuple(columns), rows, note)
+        return Table("cohorts", text("Cohorts"), tuple(columns), self._matrix_rows(self.cohorts), note)
+
+    @staticmethod
+    def _matrix_rows(cohorts: Sequence[Cohort]) -> list[tuple[Cell, ...]]:
+        rows: list[tuple[Cell, ...]] = []
+        for c in cohorts:
+            rates = [r / c.size if r is not None and c.size else None for r in c.retained]
+            still = [r is not None and not done for r, done in zip(c.retained, c.complete, strict=True)]
+            rows.append((c.start, c.size, *rates, *still))
+        return rows
 
     def _curve(self) -> Table:
         columns = [

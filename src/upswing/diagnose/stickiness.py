@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from upswing.core.errors import UsageError, did_you_mean
 from upswing.core.i18n import Text, text
-from upswing.core.results import Caveat, Cell, Chart, Column, Result, Table, show
+from upswing.core.results import Caveat, Cell, Chart, Column, Result, Table, show, with_groups
 from upswing.core.units import Period
 from upswing.diagnose.groups import Groups, Segment, groups_by, place_of, run_grouped, users_of
 from upswing.diagnose.scan import Keys, Scan
@@ -172,6 +172,13 @@ class StickinessResult(Result):
             found.append(Table("groups", text("Active days by group"), (head, *days), by_days))
             found.append(Table("active_users_by_group", text("Active users by group"), (head, *series), daily))
         return found
+
+    def export(self) -> Table:
+        """Days by period, for all and for each group."""
+        main = self.tables()[0]
+        if self.by is None:
+            return main
+        return with_groups(main, self.by, [(g.value, _day_rows(g.periods)) for g in self.groups])
 
     def charts(self) -> list[Chart]:
         """Users by active days, a line per period; the two ratios over time, and one of them by group."""

@@ -8,16 +8,15 @@
 
 from __future__ import annotations
 
-from upswing.workspace.data import DataVerbs
-from upswing.workspace.diagnose import DiagnoseVerbs
 from upswing.workspace.metrics import MetricVerbs
+from upswing.workspace.people import PeopleVerbs
 from upswing.workspace.review import ReviewVerbs
 from upswing.workspace.strategy import StrategyVerbs
 
 __all__ = ["Workspace"]
 
 
-class Workspace(DiagnoseVerbs, StrategyVerbs, MetricVerbs, ReviewVerbs, DataVerbs):
+class Workspace(PeopleVerbs, StrategyVerbs, MetricVerbs, ReviewVerbs):
     """A folder with definitions and an event log, open for questions; each room of the house brings its verbs.
 
     Args:

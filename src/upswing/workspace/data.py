@@ -10,7 +10,7 @@ from upswing.core.errors import Problems, UsageError
 from upswing.core.i18n import text
 from upswing.spec.files import write_yaml
 from upswing.spec.validation import validated
-from upswing.workspace.base import Moment, OpenWorkspace, Options
+from upswing.workspace.base import Moment, OpenWorkspace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,9 +48,7 @@ class DataVerbs(OpenWorkspace):
         """
         from upswing.events.importer import import_files
         from upswing.events.mapping import ColumnMapping
-        from upswing.events.store import EventStore
 
-        self.close()
         mapping = ColumnMapping(
             user=user,
             time=time,
@@ -61,7 +59,7 @@ class DataVerbs(OpenWorkspace):
             time_format=time_format,
             encoding=encoding,
         )
-        with EventStore.open(self.log_path) as store:
+        with self._writing() as store:
             return import_files(
                 store,
                 [str(p) for p in paths],
@@ -93,15 +91,13 @@ class DataVerbs(OpenWorkspace):
             Number of aliases added or removed.
         """
         from upswing.events.identity import add_aliases, read_aliases, remove_aliases
-        from upswing.events.store import EventStore
 
-        self.close()
         if file is None and (alias is None or canonical is None):
             raise UsageError(
                 text("give an alias and the id it stands for"), code="UP606", hint=text("upswing alias DEVICE USER")
             )
         calendar = self.project.calendar
-        with EventStore.open(self.log_path) as store:
+        with self._writing() as store:
             rows = read_aliases(Path(file), calendar) if file is not None else [(alias, canonical, valid_from)]
             if remove:
                 return remove_aliases(store, rows, calendar=calendar)
@@ -110,10 +106,8 @@ class DataVerbs(OpenWorkspace):
     def compact(self) -> None:
         """Rewrite the log in one run, ordered by user and time."""
         from upswing.events.compact import compact
-        from upswing.events.store import EventStore
 
-        self.close()
-        with EventStore.open(self.log_path) as store:
+        with self._writing() as store:
             compact(store)
 
     def check(self, *, data: bool = False) -> Problems:
@@ -130,6 +124,13 @@ class DataVerbs(OpenWorkspace):
         )
         return found
 
+    def schema(self) -> dict[str, object]:
+        """JSON Schema of the definitions, with the log's events and properties, for editors."""
+        from upswing.spec.definitions import json_schema
+
+        known = self.log.schema
+        return json_schema(events=sorted(known.events), properties=sorted(known.properties))
+
     def events(self, event: str | None = None) -> Result:
         """What is in the log: events and properties with volumes, and findings about data quality."""
         from upswing.diagnose.catalogue import describe_events
@@ -144,18 +145,6 @@ class DataVerbs(OpenWorkspace):
         named = self.definitions.by_kind.get("segment", {})
         chosen = [self._segment_definition(name)] if name else list(named.values())
         return describe_segments(self.log, self._resolver(), chosen, stop=stop)  # type: ignore[arg-type]
-
-    def users(self, **question: Any) -> Result:
-        """Who stands behind a number: users of a segment or at a funnel step; `save` makes them a segment."""
-        from upswing.diagnose.people import list_users
-
-        options = Options(question)
-        save, limit = options.take("save"), options.take("limit", 100)
-        start, stop = options.take("start"), options.take("stop")
-        keys, source = self._chosen_users(options, start, stop)
-        if save:
-            self.save_segment(str(save), keys, description=str(source))
-        return list_users(self.log, keys, source=source, limit=limit, start=start, stop=stop, saved=save)
 
     def quarantine(self, *, reason: str | None = None, limit: int = 50) -> Result:
         """Rows that could not be imported, with reason and line."""
@@ -179,33 +168,3 @@ class DataVerbs(OpenWorkspace):
         write_yaml(folder / f"{name}.yml", body)
         self._definitions = None
         return folder / f"{name}.yml"
-
-    def _chosen_users(self, options: Options, start: Moment, stop: Moment) -> tuple[NDArray[np.int64], object]:
-        import numpy as np
-
-        segment, at, dropped = options.take("segment"), options.take("at"), options.take("dropped", False)
-        name = options.take("funnel")
-        if name or options.get("steps"):
-            from upswing.diagnose.funnel import users_at
-
-            definition = self._funnel_definition(name, options)
-            step = len(definition.steps) if at is None else int(at)
-            keys = users_at(
-                self.log, definition, step, dropped=dropped, start=start, stop=stop, users=self._users(segment, stop)
-            )
-            shown = definition.steps[step - 1].shown
-            source = (
-                text("did not reach step {n} ({step})", n=step, step=shown)
-                if dropped
-                else text("reached step {n} ({step})", n=step, step=shown)
-            )
-            return np.asarray(keys), source
-        if segment is None:
-            raise UsageError(
-                text("whose users? give a segment or a funnel"),
-                code="UP603",
-                hint=text("--segment NAME, or --step … --at N"),
-            )
-        users = self._users(segment, stop)
-        assert users is not None
-        return users, text("segment {name}", name=segment)

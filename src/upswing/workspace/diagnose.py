@@ -56,7 +56,7 @@ class DiagnoseVerbs(OpenWorkspace):
 
         Args:
             name: a retention of the workspace; or give `start_event` and `return_event`.
-            by: property to break down by, at its value at the start.
+            by: property to break down by, at its value at the start; ``segment:NAME`` compares a segment with everybody else.
             question: start_event, return_event, period, periods, at, clock, entry, first_ever, min_count, sum, start, stop,
                 limit, segment; see ``upswing retention --help``.
         """
@@ -73,8 +73,16 @@ class DiagnoseVerbs(OpenWorkspace):
             options.set("start", self._match(first, "start"))
             options.set("returning", self._match(back or first, "return"))
         definition = self._definition("retention", RetentionDefinition, name, options, needed="--start EVENT")
+        by, compared = self._comparison(by, stop)
         return retention(
-            self.log, definition, start=start, stop=stop, by=by, limit=limit, users=self._users(segment, stop)
+            self.log,
+            definition,
+            start=start,
+            stop=stop,
+            by=by,
+            limit=limit,
+            users=self._users(segment, stop),
+            segment=compared,
         )
 
     def lifecycle(
@@ -84,19 +92,36 @@ class DiagnoseVerbs(OpenWorkspace):
         period: Period = "week",
         start: Moment = None,
         stop: Moment = None,
+        by: str | None = None,
+        limit: int = 10,
         segment: str | None = None,
     ) -> LifecycleResult:
-        """New, returning, resurrecting and dormant users by period; the four add up."""
+        """New, returning, resurrecting and dormant users by period; the four add up.
+
+        Args:
+            event: what counts as active.
+            period: length of a period.
+            start: first moment.
+            stop: end, exclusive.
+            by: property to break down by, at its value on the user's first such event ever; ``segment:NAME`` compares a
+                segment with everybody else.
+            limit: most groups.
+            segment: only users of this segment.
+        """
         from upswing.diagnose.lifecycle import lifecycle
 
         match = self._match(event, "event")
+        by, compared = self._comparison(by, stop)
         return lifecycle(
             self.log,
             match,
             period=period,
             start=start,
             stop=stop,
+            by=by,
+            limit=limit,
             users=self._users(segment, stop),
+            segment=compared,
         )
 
     def stickiness(
@@ -106,23 +131,48 @@ class DiagnoseVerbs(OpenWorkspace):
         period: Literal["week", "month"] = "week",
         start: Moment = None,
         stop: Moment = None,
+        by: str | None = None,
+        limit: int = 10,
         segment: str | None = None,
     ) -> StickinessResult:
-        """On how many days of a period users are active, with DAU/WAU and DAU/MAU beside it."""
+        """On how many days of a period users are active, with DAU/WAU and DAU/MAU beside it.
+
+        Args:
+            event: what counts as active.
+            period: week or month.
+            start: first moment.
+            stop: end, exclusive.
+            by: property to break down by, at its value on the user's first such event in the range; ``segment:NAME``
+                compares a segment with everybody else.
+            limit: most groups.
+            segment: only users of this segment.
+        """
         from upswing.diagnose.stickiness import stickiness
 
         match = self._match(event, "event")
+        by, compared = self._comparison(by, stop)
         return stickiness(
             self.log,
             match,
             period=period,
             start=start,
             stop=stop,
+            by=by,
+            limit=limit,
             users=self._users(segment, stop),
+            segment=compared,
         )
 
-    def paths(self, name: str | None = None, **question: Any) -> PathsResult:
-        """What users do after, before, or between two events."""
+    def paths(self, name: str | None = None, *, by: str | None = None, **question: Any) -> PathsResult:
+        """What users do after, before, or between two events.
+
+        Args:
+            name: paths of the workspace.
+            by: property to break down by, at its value on the user's first event that begins (or ends) a path;
+                ``segment:NAME`` compares a segment with everybody else.
+            question: after, before, depth, top, session_gap, hide, group, repeats, start, stop, limit, segment; see
+                ``upswing paths --help``.
+        """
         from upswing.diagnose.paths import paths
         from upswing.spec.paths import PathsDefinition
 
@@ -136,8 +186,19 @@ class DiagnoseVerbs(OpenWorkspace):
         groups = options.take("group", [])
         if groups:
             options.set("group", dict(_pair(g) for g in groups))
+        limit = options.take("limit", 10)
         definition = self._definition("paths", PathsDefinition, name, options, needed=None)
-        return paths(self.log, definition, start=start, stop=stop, users=self._users(segment, stop))
+        by, compared = self._comparison(by, stop)
+        return paths(
+            self.log,
+            definition,
+            start=start,
+            stop=stop,
+            by=by,
+            limit=limit,
+            users=self._users(segment, stop),
+            segment=compared,
+        )
 
     def interval(
         self,
@@ -146,14 +207,38 @@ class DiagnoseVerbs(OpenWorkspace):
         then: str | None = None,
         start: Moment = None,
         stop: Moment = None,
+        by: str | None = None,
+        limit: int = 10,
         segment: str | None = None,
     ) -> IntervalResult:
-        """How long users take from one event to the next (or to the same one again)."""
+        """How long users take from one event to the next (or to the same one again).
+
+        Args:
+            event: the first event.
+            then: the next one; the same if absent.
+            start: first moment.
+            stop: end, exclusive.
+            by: property to break down by, at its value on the user's earliest first event; ``segment:NAME`` compares a
+                segment with everybody else.
+            limit: most groups.
+            segment: only users of this segment.
+        """
         from upswing.diagnose.intervals import interval
 
         first = self._match(event, "event")
         second = first if then is None else self._match(then, "then")
-        return interval(self.log, first, second, start=start, stop=stop, users=self._users(segment, stop))
+        by, compared = self._comparison(by, stop)
+        return interval(
+            self.log,
+            first,
+            second,
+            start=start,
+            stop=stop,
+            by=by,
+            limit=limit,
+            users=self._users(segment, stop),
+            segment=compared,
+        )
 
     def distribution(
         self,
@@ -162,23 +247,45 @@ class DiagnoseVerbs(OpenWorkspace):
         measure: str = "count",
         property: str | None = None,  # noqa: A002 - the field's word
         bands: str | Sequence[float] | None = None,
+        window: str | None = None,
         start: Moment = None,
         stop: Moment = None,
+        by: str | None = None,
+        limit: int = 10,
         segment: str | None = None,
     ) -> DistributionResult:
-        """Users by how often they did something, or how much."""
+        """Users by how often they did something, on how many days, or how much.
+
+        Args:
+            event: what is counted.
+            measure: count, sum or active-days.
+            property: what is summed.
+            bands: lower bounds, as a list or as ``1,2,5,10``.
+            window: for active days: the most in any stretch of so many consecutive days, e.g. ``7d``.
+            start: first moment.
+            stop: end, exclusive.
+            by: property to break down by, at its value on the user's first such event; ``segment:NAME`` compares a segment
+                with everybody else.
+            limit: most groups.
+            segment: only users of this segment.
+        """
         from upswing.diagnose.distribution import distribution
 
         bounds = _numbers(bands) if isinstance(bands, str) else bands
+        by, compared = self._comparison(by, stop)
         return distribution(
             self.log,
             self._match(event, "event"),
             measure=measure.replace("-", "_"),  # type: ignore[arg-type]
             property=property,
             bands=bounds,
+            window=window,
             start=start,
             stop=stop,
+            by=by,
+            limit=limit,
             users=self._users(segment, stop),
+            segment=compared,
         )
 
 
