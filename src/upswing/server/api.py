@@ -51,7 +51,7 @@ def parameters(verb: Verb, *, but: str | None = None) -> type[Shown]:
         verb: of the registry.
         but: key of a parameter that is given elsewhere.
     """
-    fields: dict[str, Any] = {p.key: _field(p) for p in verb.params if p.key != but}
+    fields: dict[str, Any] = {p.key: _field(p) for p in verb.params if p.key != but and not p.writes}
     return create_model(f"{_camel(verb.name)}{'Of' if but else ''}Query", __base__=Shown, **fields)
 
 

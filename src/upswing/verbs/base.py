@@ -23,6 +23,7 @@ class Param:
         choices: allowed values of kind ``choice``.
         default: value when absent, as shown in help.
         positional: a command-line argument rather than an option.
+        writes: changes the workspace, so it is no parameter of a GET request and needs an editor.
     """
 
     key: str
@@ -33,6 +34,7 @@ class Param:
     choices: tuple[str, ...] = ()
     default: str | int | float | bool | None = None
     positional: bool = False
+    writes: bool = False
 
     @property
     def flag(self) -> str:

@@ -69,7 +69,7 @@ VERBS: Final[tuple[Verb, ...]] = (
             Param("by", text("Break down by a property or 'segment:NAME', as in the analysis; then choose with --group")),
             Param("group", text("Only users of this group of the breakdown")),
             Param("limit", text("Most ids listed"), "integer", default=100),
-            Param("save", text("Save them as a segment of this name")),
+            Param("save", text("Save them as a segment of this name"), writes=True),
             FROM, TO,
         ),
         DATA,
