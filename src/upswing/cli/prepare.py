@@ -160,11 +160,8 @@ def apply(workspace_dir: Path | None) -> None:
 @language_option
 def schema(workspace_dir: Path | None) -> None:
     """Print the JSON Schema."""
-    from upswing.spec.definitions import json_schema
-
     with open_workspace(workspace_dir) as workspace:
-        log = workspace.log.schema
-        body = json_schema(events=sorted(log.events), properties=sorted(log.properties))
+        body = workspace.schema()
     click.echo(json.dumps(body, ensure_ascii=False, indent=1))
 
 

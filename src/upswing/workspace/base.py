@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -143,6 +144,13 @@ class OpenWorkspace:
             return EventStore(self.log_path, duckdb.connect(str(self.log_path), read_only=True))
         except duckdb.Error as error:
             raise open_error(error, self.log_path) from None
+
+    def _writing(self) -> AbstractContextManager[EventStore]:
+        """The log for writing: nobody else has it meanwhile."""
+        from upswing.events.store import EventStore
+
+        self.close()
+        return EventStore.open(self.log_path)
 
     def _resolver(self) -> SegmentResolver:
         from upswing.events.segments import SegmentResolver
