@@ -153,8 +153,10 @@ def process(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
 def main(folder: Path, port: int) -> None:
     intake = make_intake(folder, linger=float(os.environ.get("LINGER", "0.05")), segment_bytes=1 << 20)
     intake.start()
-    uvicorn.Server(config(make_app(intake), port)).run()
-    intake.close()
+    try:
+        uvicorn.Server(config(make_app(intake), port)).run()
+    finally:
+        intake.close()
 
 
 if __name__ == "__main__":

@@ -123,14 +123,19 @@ class Writer:
         with self._taken:
             self._hurry = True
             try:
-                while self._place is None or self._place < wanted:
+                while self._lacks(wanted):
                     left = end - time.monotonic()
                     if left <= 0 or self._stop.is_set():
-                        return not self.spool.wait(self._place or self.spool.first, 0)
+                        return False
                     self._taken.wait(min(left, 0.5))
             finally:
                 self._hurry = False
         return True
+
+    def _lacks(self, wanted: Place) -> bool:
+        if self._place is None:
+            return True
+        return self._place < wanted and self.spool.wait(self._place, 0) > 0
 
     # -- the thread -----------------------------------------------------------------------------------------------
 
