@@ -1,11 +1,11 @@
-"""Why a number moved: exact shares for the parts of a formula, for segments, and the fewest segments that explain it.
+"""Why a number moved: exact shares for the parts of a formula and for segments.
 
-Everything here adds up: parts sum to the whole change, and what a short explanation leaves out is reported.
+Everything here adds up: parts sum to the whole change. The fewest segments that explain it: `explanation`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from math import factorial
@@ -13,7 +13,7 @@ from math import factorial
 import numpy as np
 from numpy.typing import ArrayLike
 
-from upswing.stats._arrays import FloatArray, divide, floats, fraction, vector
+from upswing.stats._arrays import FloatArray, divide, floats, vector
 from upswing.stats.errors import NOT_ENOUGH_DATA, NOT_IDENTIFIED, OK, InvalidInput, ShapeMismatch
 
 MAX_FACTORS = 16
@@ -65,29 +65,6 @@ class SegmentChange:
     mix: FloatArray
     volume: FloatArray
     total: FloatArray
-    change: float
-    method: str
-    status: str
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """The fewest segments that carry a change.
-
-    Attributes:
-        segments: chosen conditions, strongest first, each a mapping of dimension to value.
-        contribution: change inside each segment, beyond the ones before it; shape (n_chosen,).
-        explained: sum of the contributions, as a share of the change.
-        remainder: change outside the chosen segments, in the unit of the change.
-        change: the whole change.
-        method: "greedy_disjoint".
-        status: "ok", "not_enough_data" (nothing changed) or "not_identified" (no segment within the limits helps).
-    """
-
-    segments: tuple[dict[str, object], ...]
-    contribution: FloatArray
-    explained: float
-    remainder: float
     change: float
     method: str
     status: str
@@ -244,76 +221,6 @@ def total_change(
     return SegmentChange(rate, mix, volume, rate + mix + volume, change, "rate_mix_volume", OK)
 
 
-def explain_change(
-    dimensions: Mapping[str, Sequence[object]],
-    before: ArrayLike,
-    after: ArrayLike,
-    *,
-    target: float = 0.8,
-    max_segments: int = 3,
-    max_depth: int = 2,
-    min_share: float = 0.05,
-) -> Explanation:
-    """Find the few disjoint segments that carry most of a change in a total.
-
-    Greedy: of all conditions on up to `max_depth` dimensions take the one whose cells moved most in the direction of
-    the whole, per square root of the cells' share of the total (so a tiny segment cannot hide in a big one, nor a big
-    one win by size alone); take its cells out; repeat.
-
-    Args:
-        dimensions: dimension to the value in each cell, all of length n_cells.
-        before: total per cell before, at least 0.
-        after: total per cell after, at least 0.
-        target: stop once this share of the change is explained.
-        max_segments: at most this many.
-        max_depth: at most this many dimensions in one condition.
-        min_share: a segment must carry at least this share of the change.
-
-    References:
-        The trade between surprise and parsimony follows Bhagwan et al. (2014), Adtributor, NSDI, §3.
-
-    Examples:
-        >>> cells = {"country": ["CN", "CN", "US", "US"], "os": ["a", "i", "a", "i"]}
-        >>> result = explain_change(cells, [100, 100, 100, 100], [100, 40, 99, 101])
-        >>> result.segments, result.remainder
-        (({'country': 'CN', 'os': 'i'},), 0.0)
-    """
-    fraction("min_share", min_share)
-    old, new = vector("before", before), vector("after", after)
-    if old.shape != new.shape or any(len(values) != old.size for values in dimensions.values()):
-        raise ShapeMismatch("before, after and every dimension must have one length")
-    if (old < 0).any() or (new < 0).any() or not dimensions:
-        raise InvalidInput("totals must be at least 0, and there must be a dimension")
-    delta = new - old
-    change = float(delta.sum())
-    if change == 0:
-        return Explanation((), np.empty(0), np.nan, 0.0, 0.0, "greedy_disjoint", NOT_ENOUGH_DATA)
-    size = (old + new) / max(float((old + new).sum()), 1e-300)
-    conditions = _conditions(dimensions, max_depth)
-    free = np.ones(old.size, dtype=np.bool_)
-    chosen: list[dict[str, object]] = []
-    carried: list[float] = []
-    while len(chosen) < max_segments and sum(carried) / change < target:
-        best, score, best_cells = None, 0.0, free
-        for condition, cells in conditions:
-            mine = cells & free
-            part = float(delta[mine].sum()) / change
-            # Fewer dimensions win a tie: the shorter condition comes first.
-            value = part / np.sqrt(max(float(size[mine].sum()), 1e-12)) if part >= min_share else 0.0
-            if value > score * (1 + 1e-9):
-                best, score, best_cells = condition, value, mine
-        if best is None:
-            break
-        chosen.append(best)
-        carried.append(float(delta[best_cells].sum()))
-        free &= ~best_cells
-    contribution = np.array(carried)
-    explained = float(contribution.sum()) / change
-    status = OK if chosen else NOT_IDENTIFIED
-    remainder = float(delta[free].sum())
-    return Explanation(tuple(chosen), contribution, explained, remainder, change, "greedy_disjoint", status)
-
-
 def _same_names(before: Mapping[str, float], after: Mapping[str, float]) -> tuple[str, ...]:
     if set(before) != set(after):
         raise InvalidInput(f"inputs differ: {sorted(set(before) ^ set(after))} stand on one side only")
@@ -351,20 +258,3 @@ def _three_way(moved: FloatArray, a0: ArrayLike, a1: ArrayLike, b0: ArrayLike, b
     """Shapley share of one factor of a product of three, the other two being a and b."""
     x0, x1, y0, y1 = (np.asarray(value, dtype=np.float64) for value in (a0, a1, b0, b1))
     return np.asarray(moved * ((x0 * y0 + x1 * y1) / 3 + (x0 * y1 + x1 * y0) / 6))
-
-
-def _conditions(
-    dimensions: Mapping[str, Sequence[object]], max_depth: int
-) -> list[tuple[dict[str, object], np.ndarray[tuple[int], np.dtype[np.bool_]]]]:
-    found = []
-    columns = {name: list(values) for name, values in dimensions.items()}
-    for depth in range(1, max_depth + 1):
-        for names in combinations(columns, depth):
-            groups: dict[tuple[object, ...], list[int]] = {}
-            for cell, key in enumerate(zip(*(columns[name] for name in names), strict=True)):
-                groups.setdefault(key, []).append(cell)
-            for key, members in groups.items():
-                cells = np.zeros(len(columns[names[0]]), dtype=np.bool_)
-                cells[members] = True
-                found.append((dict(zip(names, key, strict=True)), cells))
-    return found
