@@ -173,6 +173,10 @@ class Delivery:
         kept = raw if isinstance(raw, str) else JSON(raw)
         self.refused.append(Refusal(index, reason, str(detail)[:500], kept[: self.limits.event_bytes]))
 
+    def frame_lines(self) -> list[str]:
+        """The events as lines of JSON."""
+        return list(self._lines)
+
     def frame(self) -> bytes | None:
         """The delivery as the spool keeps it; None if there is nothing to keep."""
         if not (self._lines or self.aliases or self.clicks or self.refused):
