@@ -304,7 +304,13 @@ def test_questions_see_whole_batches_while_events_come_in(tmp_path: Path) -> Non
 def test_clicks_are_stored_once(tmp_path: Path) -> None:
     from upswing.server.intake.clicks import take_click
 
-    link = {"click_id": "c1", "click_time": "1795391000", "muid": "__MUID__", "account_id": "7", "callback": "http://x/?a=1"}
+    link = {
+        "click_id": "c1",
+        "click_time": "1795391000",
+        "muid": "__MUID__",
+        "account_id": "7",
+        "callback": "http://x/?a=1",
+    }
     with taken(tmp_path / "w", *(delivery(lambda d: take_click("tencent", link, d)) for _ in range(2))) as store:
         assert store.rows("SELECT click_id, epoch_us(time), account_id, imei, callback, parameters FROM ad_clicks") == [
             ("c1", 1795391000_000_000, "7", None, "http://x/?a=1",
