@@ -25,6 +25,7 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "metric": ("upswing.spec.metric", "MetricDefinition"),
     "tree": ("upswing.spec.tree", "TreeDefinition"),
     "aha": ("upswing.spec.aha", "AhaDefinition"),
+    "hook": ("upswing.spec.hook", "HookDefinition"),
     "journey": ("upswing.spec.journey", "JourneyDefinition"),
     "hypothesis": ("upswing.spec.hypothesis", "HypothesisDefinition"),
     "experiment": ("upswing.spec.experiment", "ExperimentDefinition"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from upswing.core.i18n import text
-from upswing.verbs.base import FROM, SEGMENT, STRATEGY, TO, Param, Verb
+from upswing.verbs.base import BY, FROM, SEGMENT, STRATEGY, TO, Param, Verb
 
 AHA: Final = Verb(
     "aha",
@@ -34,4 +34,22 @@ AHA: Final = Verb(
     STRATEGY,
 )  # fmt: skip
 
-VERBS: Final[tuple[Verb, ...]] = (AHA,)
+HOOK: Final = Verb(
+    "hook",
+    text("Where the loop of trigger, action, reward and investment breaks, and how often users walk it"),
+    (
+        Param("name", text("A hook loop that is defined in the workspace"), positional=True),
+        Param("trigger", text("What brings the user, e.g. 'reminder_opened | app_opened'")),
+        Param("action", text("The simplest thing done in expectation of the reward")),
+        Param("reward", text("What the user gets")),
+        Param("investment", text("What the user leaves behind")),
+        Param("within", text("Longest time from each part to the next, e.g. 1d")),
+        Param("returns", text("Longest time from the last part to the next trigger, e.g. 7d")),
+        Param("again", text("Time in which another loop is to follow, e.g. 14d")),
+        Param("loops", text("Loops told apart"), "integer"),
+        BY, FROM, TO, SEGMENT,
+    ),
+    STRATEGY,
+)  # fmt: skip
+
+VERBS: Final[tuple[Verb, ...]] = (AHA, HOOK)

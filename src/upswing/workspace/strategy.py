@@ -12,6 +12,7 @@ from upswing.workspace.base import OpenWorkspace, Options
 if TYPE_CHECKING:
     from upswing.diagnose.aha_result import AhaResult
     from upswing.spec.steps import EventMatch
+    from upswing.strategy.hook_result import HookResult
 
 
 class StrategyVerbs(OpenWorkspace):
@@ -46,6 +47,33 @@ class StrategyVerbs(OpenWorkspace):
         _set_list(options, "share", float)
         definition = self._definition("aha", AhaDefinition, name, options, needed="--start EVENT --outcome EVENT")
         return aha(self.log, definition, start=start, stop=stop, users=self._users(segment, stop))
+
+    def hook(self, name: str | None = None, *, by: str | None = None, **question: Any) -> HookResult:
+        """Where the loop of trigger, action, reward and investment breaks, and how often users walk it.
+
+        Args:
+            name: a hook loop of the workspace; or give its parts.
+            by: property at the first trigger to break down by; ``segment:NAME`` compares a segment with everybody else.
+            question: trigger, action, reward, investment, within, returns, again, loops, start, stop, segment; see
+                ``upswing hook --help``.
+        """
+        from upswing.spec.hook import PARTS, HookDefinition
+        from upswing.strategy.hook import hook
+
+        options = Options(question)
+        segment, start, stop = options.take("segment"), options.take("start"), options.take("stop")
+        for part in PARTS:
+            self._set_match(options, part)
+        within, returns = options.take("within"), options.take("returns")
+        if isinstance(within, str) or returns is not None:
+            windows = dict.fromkeys(("action", "reward", "investment"), within) if within else {}
+            options.set("within", {**windows, **({"trigger": returns} if returns else {})})
+        elif within is not None:
+            options.set("within", within)
+        definition = self._definition("hook", HookDefinition, name, options, needed="--trigger EVENT --action EVENT")
+        by, compared = self._comparison(by, stop)
+        users = self._users(segment, stop)
+        return hook(self.log, definition, start=start, stop=stop, by=by, users=users, segment=compared)
 
     def _set_match(self, options: Options, key: str, target: str | None = None) -> None:
         """Read an event as written on the command line or in YAML."""
