@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from upswing.core.errors import UpswingError
+from upswing.core.errors import UpswingError, UsageError
 from upswing.core.i18n import LOCALES, set_locale, text
 from upswing.verbs import VERBS, Param, Verb
 
@@ -105,11 +105,17 @@ def say(message: object) -> None:
 def _register() -> None:
     if cli.commands:
         return
-    from upswing.cli import prepare, serve
+    from upswing.cli import new, prepare, serve
+    from upswing.cli.words import translate_library, translated
 
+    translate_library()
+    for parameter in cli.params:
+        if isinstance(parameter, click.Option) and parameter.name == "version":
+            parameter.help = translated("Show the version and exit.")
     cli.help = str(text("Upswing: diagnose where growth is lost, on your own event data."))
     language_option(cli)
     prepare.register(cli)
+    new.register(cli)
     serve.register(cli)
     for verb in VERBS:
         cli.add_command(_command(verb))
@@ -160,7 +166,7 @@ def emit(result: Result, *, as_json: bool = False, as_csv: bool = False, html: P
     if html is not None:
         from upswing.report.html import page
 
-        html.write_text(page([result]), encoding="utf-8")
+        write_page(html, page([result]))
         say(text("written: {file}", file=html))
     if as_json:
         click.echo(result.to_json())
@@ -170,6 +176,20 @@ def emit(result: Result, *, as_json: bool = False, as_csv: bool = False, html: P
         from upswing.report.terminal import print_result
 
         print_result(result)
+
+
+def write_page(path: Path, body: str) -> None:
+    """Write a page; its folder is made.
+
+    Raises:
+        UsageError: UP609 it cannot be written there.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(body, encoding="utf-8")
+    except OSError as error:
+        message = text("'{file}' cannot be written: {reason}", file=path, reason=error.strerror or error)
+        raise UsageError(message, code="UP609", hint=text("choose another place, or make room")) from None
 
 
 def _fail(error: UpswingError) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from upswing.cli.main import language_argument, language_option, open_workspace, say, workspace_option
+from upswing.cli.main import language_argument, language_option, open_workspace, say, workspace_option, write_page
 from upswing.core.errors import Problems
 from upswing.core.i18n import text
 
@@ -190,8 +190,7 @@ def report(workspace_dir: Path | None, out: Path, as_json: bool, **question: Any
         if language_argument() is None:
             workspace.use_locale()
         answer = workspace.report(**given, progress=lambda part: say(f"  {part}"))
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(review_page(answer), encoding="utf-8")
+        write_page(out, review_page(answer))
     if as_json:
         click.echo(answer.to_json())
     else:

@@ -72,7 +72,7 @@ class DistributionResult(Result):
     """
 
     verb: ClassVar[str] = "distribution"
-    event: str
+    event: Text | str
     measure: Measure
     property: str | None
     users: int
@@ -250,7 +250,7 @@ def distribution(
     bounds = np.array(bands if bands is not None else _bounds(values, measure), dtype=np.float64)
     return DistributionResult(
         how=how,
-        event=match.described,
+        event=match.words,
         measure=measure,
         property=property,
         users=len(values),

@@ -73,8 +73,8 @@ class IntervalResult(Result):
     """
 
     verb: ClassVar[str] = "interval"
-    first: str
-    then: str
+    first: Text | str
+    then: Text | str
     count: int
     users: int
     open_ends: int
@@ -268,8 +268,8 @@ def interval(
     medians = _medians(found)
     return IntervalResult(
         how=how,
-        first=first.described,
-        then=then.described,
+        first=first.words,
+        then=then.words,
         count=len(found.gaps),
         users=len(np.unique(found.users)),
         open_ends=found.open_ends,

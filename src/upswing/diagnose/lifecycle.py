@@ -69,7 +69,7 @@ class LifecycleResult(Result):
     """Lifecycle by period; `users_in` says who is behind a number."""
 
     verb: ClassVar[str] = "lifecycle"
-    event: str
+    event: Text | str
     period: Period
     before: int
     periods: tuple[LifecyclePeriod, ...]
@@ -249,7 +249,7 @@ def lifecycle(
     )
     return LifecycleResult(
         how=how,
-        event=match.described,
+        event=match.words,
         period=period,
         before=int(counts.active[0]),
         periods=periods,

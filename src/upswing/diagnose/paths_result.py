@@ -97,11 +97,11 @@ class PathsResult(Result):
         """The question."""
         after, before = self.definition.after, self.definition.before
         if after is not None and before is not None:
-            return text("How do users get from {a} to {b}?", a=after.described, b=before.described)
+            return text("How do users get from {a} to {b}?", a=after.words, b=before.words)
         if after is not None:
-            return text("What do users do after {event}?", event=after.described)
+            return text("What do users do after {event}?", event=after.words)
         if before is not None:
-            return text("What do users do before {event}?", event=before.described)
+            return text("What do users do before {event}?", event=before.words)
         return text("What do users do, step by step?")
 
     def verdict(self) -> Text | str:

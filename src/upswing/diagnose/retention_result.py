@@ -110,11 +110,11 @@ class RetentionResult(Result):
     def title(self) -> Text:
         """The question."""
         if self.definition.returns == self.definition.start:
-            return text("How many users do {event} again?", event=self.definition.start.described)
+            return text("How many users do {event} again?", event=self.definition.start.words)
         return text(
             "How many users come back with {returning} after {start}?",
-            returning=self.definition.returns.described,
-            start=self.definition.start.described,
+            returning=self.definition.returns.words,
+            start=self.definition.start.words,
         )
 
     def verdict(self) -> Text | str:

@@ -97,7 +97,7 @@ class StickinessResult(Result):
     """Histograms of active days by period, and the daily series of active users; also by group."""
 
     verb: ClassVar[str] = "stickiness"
-    event: str
+    event: Text | str
     period: Span
     periods: tuple[ActiveDays, ...]
     series: tuple[ActiveUsers, ...]
@@ -271,7 +271,7 @@ def stickiness(
     ]
     return StickinessResult(
         how=how,
-        event=match.described,
+        event=match.words,
         period=period,
         periods=periods,
         series=series,

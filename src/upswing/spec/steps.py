@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from sqlglot import exp
 
 from upswing.core.errors import UsageError
-from upswing.core.i18n import text
+from upswing.core.i18n import Text, text
 from upswing.spec.base import DurationField, Label, Mistake, Spec
 from upswing.spec.predicates import Condition, ExpressionCondition, conjunction
 
@@ -40,8 +40,8 @@ class EventMatch(Spec):
 
     @property
     def described(self) -> str:
-        """Short text for a column head: event names and, where there are conditions, their text."""
-        names = str(text("any event")) if self.events is None else " | ".join(self.events)
+        """As it is written on the command line: event names and, where there are conditions, their text."""
+        names = ANY_EVENT if self.events is None else " | ".join(self.events)
         if not self.where:
             return names
         condition = self.condition()
@@ -51,6 +51,14 @@ class EventMatch(Spec):
             else (condition.sql(dialect="duckdb") if condition is not None else "")
         )
         return f"{names}[{shown}]"
+
+    @property
+    def words(self) -> Text | str:
+        """The same for people, in the language in force where it is shown."""
+        if self.events is not None:
+            return self.described
+        condition = self.described.removeprefix(ANY_EVENT)
+        return text("any event") if not condition else text("any event{condition}", condition=condition)
 
 
 class Step(EventMatch):

@@ -242,9 +242,11 @@ def _unreadable(written: str, place: str, error: ParseError | TokenError) -> Usa
         sqlglot.parse_one(written, dialect="duckdb")  # a bracket too many is found only without the brackets around
     except (ParseError, TokenError) as own:
         column = _column_of(own) or column
-    at = f", {text('at character {n}', n=column)}" if column and 0 < column <= len(written) else ""
+    known = column is not None and 0 < column <= len(written)
     return UsageError(
-        text("{place}: '{written}' cannot be read{at}", place=place, written=written, at=at),
+        text("{place}: '{written}' cannot be read, at character {n}", place=place, written=written, n=column)
+        if known
+        else text("{place}: '{written}' cannot be read", place=place, written=written),
         code="UP010",
         hint=text("write a condition such as amount > 50 and country = 'CN'"),
     )
