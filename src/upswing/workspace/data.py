@@ -131,13 +131,6 @@ class DataVerbs(OpenWorkspace):
         known = self.log.schema
         return json_schema(events=sorted(known.events), properties=sorted(known.properties))
 
-    def schema(self) -> dict[str, object]:
-        """JSON Schema of the definitions, with the log's events and properties, for editors."""
-        from upswing.spec.definitions import json_schema
-
-        known = self.log.schema
-        return json_schema(events=sorted(known.events), properties=sorted(known.properties))
-
     def events(self, event: str | None = None) -> Result:
         """What is in the log: events and properties with volumes, and findings about data quality."""
         from upswing.diagnose.catalogue import describe_events
