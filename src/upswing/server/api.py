@@ -1,4 +1,8 @@
-"""``/api/v1``: every verb of the registry as an address, with typed parameters in the OpenAPI document."""
+"""``/api/v1``: every verb of the registry as an address, with typed parameters in the OpenAPI document.
+
+``GET /api/v1/funnel/signup?from=2026-01-01`` waits for the answer. ``POST /api/v1/funnel`` with the same names in a JSON
+object is for long questions: it comes back with a job at once.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,39 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Depends, Query, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, create_model
 
+from upswing.core.errors import UsageError, did_you_mean
 from upswing.core.i18n import text
 from upswing.core.results import Result
 from upswing.report.html import page
+from upswing.server.asking import accepted, answered
 from upswing.server.headers import REPORT_POLICY
+from upswing.server.questions import Job
+from upswing.server.shapes import ANSWER, JOB, answers
 from upswing.server.state import Person, needs, state_of
 from upswing.verbs import VERBS, Param, Verb
 
 Endpoint = Callable[..., Awaitable[Response]]
-_TYPES: Mapping[str, Any] = {"text": str, "integer": int, "number": float, "flag": bool}
+_LONGEST_TEXT = 10_000
+_MOST_VALUES = 200
+_LONGEST_WAIT = 60.0
+
+
+def _no_null_byte(value: object) -> object:
+    if isinstance(value, str) and "\0" in value:
+        raise ValueError("no null bytes")
+    return value
+
+
+_Words = Annotated[str, BeforeValidator(_no_null_byte), Field(max_length=_LONGEST_TEXT)]
+_TYPES: Mapping[str, Any] = {
+    "text": _Words,
+    "integer": Annotated[int, Field(ge=-(2**53), le=2**53)],
+    "number": Annotated[float, Field(allow_inf_nan=False)],
+}
 
 
 class Shown(BaseModel):
@@ -30,7 +55,20 @@ class Shown(BaseModel):
     format: Literal["json", "csv", "html"] = Field(
         "json", description=str(text("Form of the answer: json, csv (the main table) or html (a page)"))
     )
-    table: str | None = Field(None, description=str(text("Table of the answer to give as CSV; the main one if absent")))
+    table: _Words | None = Field(
+        None, description=str(text("Table of the answer to give as CSV; the main one if absent"))
+    )
+    lang: Literal["en", "zh-CN"] | None = Field(None, description=str(text("Language of sentences")))
+
+
+class Waiting(BaseModel):
+    """How long a POST waits."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    wait: float = Field(
+        0, ge=0, le=_LONGEST_WAIT, description=str(text("Seconds to wait for the answer before a job is given instead"))
+    )
     lang: Literal["en", "zh-CN"] | None = Field(None, description=str(text("Language of sentences")))
 
 
@@ -39,80 +77,128 @@ def router() -> APIRouter:
     api = APIRouter(prefix="/api/v1")
     for verb in VERBS:
         api.add_api_route(f"/{verb.name}", _asker(verb), **_about(verb, "ask"))
-        if any(p.positional for p in verb.params):
+        if _positional(verb) is not None:
             api.add_api_route(f"/{verb.name}/{{name}}", _asker(verb, by_path=True), **_about(verb, "ask_named"))
+        api.add_api_route(f"/{verb.name}", _starter(verb), **_about(verb, "begin", method="POST"))
     return api
 
 
-def parameters(verb: Verb, *, but: str | None = None) -> type[Shown]:
-    """The query parameters of a verb as a model; keys are those of the command line's options.
+def query_of(verb: Verb, *, but: Param | None = None) -> type[Shown]:
+    """The query parameters of a verb as a model: names as on the command line, nothing that changes the workspace.
 
     Args:
         verb: of the registry.
-        but: key of a parameter that is given elsewhere.
+        but: a parameter that is given elsewhere.
     """
-    fields: dict[str, Any] = {p.key: _field(p) for p in verb.params if p.key != but and not p.writes}
-    return create_model(f"{_camel(verb.name)}{'Of' if but else ''}Query", __base__=Shown, **fields)
+    fields: dict[str, Any] = {p.key: _field(p) for p in verb.params if p is not but and not p.writes}
+    return create_model(f"{_camel(verb.name)}{'Named' if but else ''}Query", __base__=Shown, **fields)
+
+
+def body_of(verb: Verb) -> type[BaseModel]:
+    """The JSON body of a POST: every parameter of the verb."""
+    fields: dict[str, Any] = {p.key: _field(p) for p in verb.params}
+    return create_model(f"{_camel(verb.name)}Body", __config__=ConfigDict(extra="forbid"), **fields)
+
+
+def arguments_of(verb: Verb, asked: BaseModel) -> dict[str, object]:
+    """What was given, as keyword arguments of the workspace's method."""
+    given = {p.key: getattr(asked, p.key, None) for p in verb.params}
+    return {key: value for key, value in given.items() if value is not None and value is not False and value != []}
+
+
+def shown(result: Result, asked: Shown) -> Response:
+    """A result in the form that was asked for, in the language in force.
+
+    Raises:
+        UsageError: UP644 no such table.
+    """
+    if asked.format == "csv":
+        names = [table.name for table in result.tables()]
+        if asked.table is not None and asked.table not in names:
+            raise UsageError(
+                text("no table '{name}'", name=asked.table), code="UP644", hint=did_you_mean(asked.table, names)
+            )
+        return Response(result.to_csv(asked.table), media_type="text/csv; charset=utf-8")
+    if asked.format == "html":
+        policy = {"content-security-policy": REPORT_POLICY}
+        return Response(page([result]), media_type="text/html; charset=utf-8", headers=policy)
+    return JSONResponse(result.to_dict())
+
+
+def _asker(verb: Verb, *, by_path: bool = False) -> Endpoint:
+    named = _positional(verb) if by_path else None
+
+    async def ask(request: Request, asked: Shown, person: Person, name: str | None = None) -> Response:  # noqa: ARG001
+        given = arguments_of(verb, asked)
+        if named is not None:
+            given[named.key] = [name] if named.many else name
+        job = await run_in_threadpool(state_of(request).questions.ask, verb, given)
+        result = await answered(request, job)
+        return await run_in_threadpool(shown, result, asked)
+
+    taken: dict[str, Any] = {
+        "request": Request,
+        "asked": Annotated[query_of(verb, but=named), Query()],
+        "person": Annotated[object, Depends(needs("viewer"))],
+    }
+    return _signed(ask, taken | ({"name": _Words} if by_path else {}))
+
+
+def _starter(verb: Verb) -> Endpoint:
+    async def begin(request: Request, body: BaseModel, waiting: Waiting, person: Person) -> Response:  # noqa: ARG001
+        given = arguments_of(verb, body)
+        change = any(p.writes for p in verb.params if p.key in given)
+        if change:
+            needs("editor")(request)
+        job = await run_in_threadpool(state_of(request).questions.ask, verb, given, change=change)
+        result = await _within(job, waiting.wait)
+        return accepted(job) if result is None else JSONResponse(await run_in_threadpool(result.to_dict))
+
+    return _signed(begin, {
+        "request": Request, "body": body_of(verb), "waiting": Annotated[Waiting, Query()],
+        "person": Annotated[object, Depends(needs("viewer"))],
+    })  # fmt: skip
+
+
+async def _within(job: Job, seconds: float) -> Result | None:
+    if seconds > 0:
+        await asyncio.wait({asyncio.wrap_future(job.future)}, timeout=seconds)
+        if job.future.done():
+            return job.future.result()
+    return None
 
 
 def _field(param: Param) -> tuple[Any, Any]:
-    kind: Any = Literal[param.choices] if param.kind == "choice" else _TYPES[param.kind]
+    kind: Any = Literal[param.choices] if param.kind == "choice" else _TYPES.get(param.kind)
     about = str(param.help) if param.default is None else f"{param.help} [{param.default}]"
     if param.many:
-        return list[kind], Field(default_factory=list, alias=param.flag, description=about)
+        return list[kind], Field(default_factory=list, alias=param.flag, description=about, max_length=_MOST_VALUES)
     if param.kind == "flag":
         return bool, Field(False, alias=param.flag, description=about)
     return kind | None, Field(None, alias=param.flag, description=about)
 
 
-def arguments(asked: Shown) -> dict[str, object]:
-    """What was given, as keyword arguments of the workspace's method."""
-    body = {key: getattr(asked, key) for key in type(asked).model_fields if key not in Shown.model_fields}
-    return {key: value for key, value in body.items() if value is not None and value is not False and value != []}
+def _positional(verb: Verb) -> Param | None:
+    return next((p for p in verb.params if p.positional), None)
 
 
-def _asker(verb: Verb, *, by_path: bool = False) -> Endpoint:
-    named = next((p for p in verb.params if p.positional), None)
-
-    async def ask(request: Request, asked: Shown, person: Person, name: str | None = None) -> Response:  # noqa: ARG001
-        given = arguments(asked)
-        if name is not None and named is not None:
-            given[named.key] = [name] if named.many else name
-        job = state_of(request).questions.ask(verb, given)
-        return shown(await asyncio.wrap_future(job.future), asked)
-
-    model = parameters(verb, but=named.key if by_path and named else None)
+def _signed(endpoint: Callable[..., Any], taken: Mapping[str, Any]) -> Endpoint:
+    """The endpoint with parameters that are known only when the registry is read."""
     kind = inspect.Parameter.KEYWORD_ONLY
-    signature = [
-        inspect.Parameter("request", kind, annotation=Request),
-        inspect.Parameter("asked", kind, annotation=Annotated[model, Query()]),
-        inspect.Parameter("person", kind, annotation=Annotated[object, Depends(needs("viewer"))]),
-    ]
-    if by_path:
-        signature.append(inspect.Parameter("name", kind, annotation=str))
-    cast("Any", ask).__signature__ = inspect.Signature(signature)
-    return ask
+    listed = [inspect.Parameter(name, kind, annotation=annotation) for name, annotation in taken.items()]
+    cast("Any", endpoint).__signature__ = inspect.Signature(listed)
+    return cast("Endpoint", endpoint)
 
 
-def shown(result: Result, asked: Shown) -> Response:
-    """A result in the form that was asked for, in the language in force."""
-    if asked.format == "csv":
-        return PlainTextResponse(result.to_csv(asked.table), media_type="text/csv; charset=utf-8")
-    if asked.format == "html":
-        return Response(
-            page([result]),
-            media_type="text/html; charset=utf-8",
-            headers={"content-security-policy": REPORT_POLICY},
-        )
-    return JSONResponse(result.to_dict())
-
-
-def _about(verb: Verb, way: str) -> dict[str, Any]:
+def _about(verb: Verb, way: str, *, method: str = "GET") -> dict[str, Any]:
+    good = {200: ANSWER, 202: JOB} if method == "POST" else {200: ANSWER}
     return {
-        "methods": ["GET"],
+        "methods": [method],
         "operation_id": f"{way}_{verb.method}",
         "summary": str(verb.help),
         "tags": [str(verb.group)],
+        "responses": answers(good),
+        "response_model": None,
     }
 
 

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 import upswing
 from upswing.core.errors import Problem, UpswingError, UsageError
 from upswing.core.i18n import text
-from upswing.server import api, health
+from upswing.server import api, asking, forwarding, health
 from upswing.server.errors import NotAllowedError, no_such_address, no_such_method
 from upswing.server.headers import Surroundings, error_response
 from upswing.server.observe import Observations
@@ -26,19 +26,20 @@ from upswing.server.storage import Storage
 OPENAPI = "/api/v1/openapi.json"
 
 
-def create_app(root: Path, settings: ServerSettings | None = None) -> FastAPI:
+def create_app(root: Path, settings: ServerSettings | None = None, *, local_token: str = "") -> FastAPI:
     """The application that serves a workspace; the log's file is held from here until the application stops.
 
     Args:
         root: folder of the workspace.
         settings: how it runs.
+        local_token: what this account's command line shows; empty: it is not answered.
 
     Raises:
         UsageError: UP602 the folder is not a workspace; UP650 beyond loopback without sign-in.
         EngineError: UP701 another process has the log open.
     """
     chosen = settings or ServerSettings()
-    storage = Storage.open(root)
+    storage = Storage.open(root, fresh_seconds=chosen.fresh_seconds)
     observations = Observations()
     state = ServerState(
         root=root,
@@ -46,6 +47,7 @@ def create_app(root: Path, settings: ServerSettings | None = None) -> FastAPI:
         storage=storage,
         questions=Questions(storage, chosen, observations),
         observations=observations,
+        local_token=local_token,
     )
     app = FastAPI(
         title="Upswing",
@@ -59,6 +61,8 @@ def create_app(root: Path, settings: ServerSettings | None = None) -> FastAPI:
     )
     app.state.upswing = state
     app.include_router(health.router)
+    app.include_router(asking.router)
+    app.include_router(forwarding.router)
     app.include_router(api.router())
     _mount_parts(app, state)
     _handle_errors(app)

@@ -61,6 +61,13 @@ class MethodNotAllowedError(ServerError):
     default_code = "UP803"
 
 
+class ConflictError(ServerError):
+    """What is there now does not allow it."""
+
+    status = 409
+    default_code = "UP809"
+
+
 class TooLargeError(ServerError):
     """More than the server takes in one request."""
 

@@ -2,53 +2,103 @@
 
 from __future__ import annotations
 
+import json
+import pickle
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from secrets import token_hex
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from upswing.core.errors import UpswingError
-from upswing.core.i18n import text
+from upswing.core.i18n import current_locale, text
 from upswing.core.results import Result
-from upswing.server.errors import TooManyError
+from upswing.core.wire import detached
+from upswing.server.errors import NotFoundError, TooManyError
+from upswing.server.observe import LOG
+from upswing.server.watching import CancelledError, Watch
 
 if TYPE_CHECKING:
     from upswing.server.observe import Observations
     from upswing.server.settings import ServerSettings
-    from upswing.server.storage import Storage
+    from upswing.server.storage import Moment, Storage
     from upswing.verbs import Verb
 
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
+_SMALL: Final = 2_000
+"""Bytes that a finished question takes besides its answer."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
+class _Run:
+    """One computation, for everybody who asks the same of the same data."""
+
+    key: str | None
+    verb: str
+    future: Future[Result] = field(default_factory=Future)
+    watch: Watch = field(default_factory=Watch)
+    jobs: set[str] = field(default_factory=set)
+    started: float | None = None
+    finished: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
-    """One question under way or answered."""
+    """One question of one asker.
+
+    Args:
+        id: hard to guess; who knows it may look at the answer and cancel.
+        verb: what was asked.
+        created: seconds since the epoch.
+    """
 
     id: str
     verb: str
     created: float
-    future: Future[Result] = field(default_factory=Future)
-    started: float | None = None
-    finished: float | None = None
+    run: _Run
+
+    @property
+    def future(self) -> Future[Result]:
+        """The answer, when it is there; shared, so not to be cancelled."""
+        return self.run.future
 
     @property
     def state(self) -> JobState:
         """Where it stands."""
-        if self.future.cancelled():
-            return "cancelled"
-        if self.future.done():
-            return "failed" if self.future.exception() is not None else "done"
-        return "waiting" if self.started is None else "running"
+        if self.run.future.done():
+            error = self.run.future.exception()
+            if error is None:
+                return "done"
+            return "cancelled" if isinstance(error, CancelledError) else "failed"
+        return "waiting" if self.run.started is None else "running"
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain data for JSON; `seconds` computing so far or in all, `progress` of the statement that runs."""
+        state = self.state
+        end = self.run.finished or time.time()
+        body: dict[str, object] = {
+            "id": self.id,
+            "verb": self.verb,
+            "state": state,
+            "seconds": None if self.run.started is None else round(end - self.run.started, 3),
+            "progress": 1.0 if state == "done" else self.run.watch.progress() if state == "running" else None,
+        }
+        return body
 
 
 class Questions:
-    """Runs questions for everybody who asks this server."""
+    """Runs questions for everybody who asks this server.
+
+    Args:
+        storage: the workspace.
+        settings: how many at a time, how many may wait, how much memory answers may take.
+        observations: counts them.
+    """
 
     def __init__(self, storage: Storage, settings: ServerSettings, observations: Observations) -> None:
         self._storage = storage
@@ -56,53 +106,148 @@ class Questions:
         self._observations = observations
         self._pool = ThreadPoolExecutor(settings.question_threads, thread_name_prefix="question")
         self._lock = threading.Lock()
-        self._waiting = 0
-        self._jobs: OrderedDict[str, Job] = OrderedDict()
+        self._open = 0
+        self._by_key: dict[str, _Run] = {}
+        self._jobs: dict[str, Job] = {}
+        self._finished: OrderedDict[_Run, int] = OrderedDict()
+        self._bytes = 0
 
-    def ask(self, verb: Verb, arguments: Mapping[str, object]) -> Job:
-        """Begin to answer.
+    def ask(self, verb: Verb, arguments: Mapping[str, object], *, fresh: bool = False, change: bool = False) -> Job:
+        """Begin to answer, or find the answer or the computation that is there already. May wait for new events to be read,
+        so not to be called on an event loop.
 
         Args:
             verb: what is asked.
             arguments: keyword arguments of the workspace's method.
+            fresh: the answer must hold everything that was written before.
+            change: the arguments change the workspace: neither shared nor kept.
 
         Raises:
-            TooManyError: UP807 the queue is full.
+            TooManyError: UP807 too many wait.
         """
-        job = Job(token_hex(12), verb.name, time.time())
+        if fresh or change:
+            self._storage.refresh()
+        moment = self._storage.moment()
+        key = None if change else _key(verb, arguments, moment)
         with self._lock:
-            if self._waiting >= self._settings.question_threads + self._settings.question_queue:
+            run = self._by_key.get(key) if key is not None else None
+            if run is not None:
+                if run in self._finished:
+                    self._finished.move_to_end(run)
+                self._observations.questions.labels(verb.name, "kept" if run.finished else "shared").inc()
+                return self._job(run)
+            if self._open >= self._settings.question_threads + self._settings.question_queue:
                 raise TooManyError(text("too many questions are waiting"), retry_after=2)
-            self._waiting += 1
-            self._jobs[job.id] = job
-        context = copy_context()
-        self._pool.submit(context.run, self._run, job, lambda: self._answer(verb, arguments))
+            self._open += 1
+            run = _Run(key, verb.name)
+            run.future.set_running_or_notify_cancel()  # one asker who goes away must not end it for the others
+            if key is not None:
+                self._by_key[key] = run
+            job = self._job(run)
+        given = dict(arguments)
+        self._pool.submit(copy_context().run, self._answer, run, moment, lambda w: getattr(w, verb.method)(**given))
         return job
+
+    def job(self, job_id: str) -> Job:
+        """A job by its id.
+
+        Raises:
+            NotFoundError: UP811 no such job, or its answer was forgotten.
+        """
+        with self._lock:
+            found = self._jobs.get(job_id)
+        if found is None:
+            raise NotFoundError(
+                text("no such job"), code="UP811", hint=text("answers are kept for a while only: ask again")
+            )
+        return found
+
+    def cancel(self, job: Job) -> None:
+        """Give a job up; the computation stops when nobody else waits for it."""
+        with self._lock:
+            job.run.jobs.discard(job.id)
+            last = not job.run.jobs and job.run.finished is None
+            if last and job.run.key is not None and self._by_key.get(job.run.key) is job.run:
+                del self._by_key[job.run.key]
+            if not last:
+                self._jobs.pop(job.id, None)
+        if last:
+            job.run.watch.cancel()
+
+    @property
+    def waiting(self) -> int:
+        """Questions that wait or run."""
+        return self._open
+
+    @property
+    def kept_bytes(self) -> int:
+        """About the memory that kept answers take."""
+        return self._bytes
 
     def close(self) -> None:
         """Let running questions end and take no more."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def _answer(self, verb: Verb, arguments: Mapping[str, object]) -> Result:
-        with self._storage.question() as workspace:
-            result: Result = getattr(workspace, verb.method)(**arguments)
-            return result
+    def _job(self, run: _Run) -> Job:
+        job = Job(token_hex(12), run.verb, time.time(), run)
+        run.jobs.add(job.id)
+        self._jobs[job.id] = job
+        return job
 
-    def _run(self, job: Job, answer: Callable[[], Result]) -> None:
-        job.started = time.time()
+    def _answer(self, run: _Run, moment: Moment, work: Callable[[object], Result]) -> None:
+        run.started = time.time()
         try:
-            result = answer()
+            if run.watch.cancelled:
+                raise CancelledError
+            with run.watch.running():
+                result = detached(self._storage.answer(work, moment))
         except BaseException as error:
-            outcome = "failed"
-            if not isinstance(error, UpswingError):
-                outcome = "broken"
-            job.finished = time.time()
-            job.future.set_exception(error)
+            self._end(run, error=CancelledError() if run.watch.cancelled else error)
         else:
-            outcome = "computed"
-            job.finished = time.time()
-            job.future.set_result(result)
+            self._end(run, result=result)
+
+    def _end(self, run: _Run, *, result: Result | None = None, error: BaseException | None = None) -> None:
+        run.finished = time.time()
+        outcome = "computed"
+        if error is not None:
+            outcome = "cancelled" if isinstance(error, CancelledError) else "failed"
+            if not isinstance(error, UpswingError):
+                LOG.error("a question failed", exc_info=error, extra={"facts": {"verb": run.verb}})
+        size = _SMALL + (_size(result) if result is not None else 0)
         with self._lock:
-            self._waiting -= 1
-        self._observations.questions.labels(job.verb, outcome).inc()
-        self._observations.question_seconds.labels(job.verb).observe(time.time() - job.started)
+            self._open -= 1
+            if (error is not None or size > self._settings.cache_bytes) and run.key is not None:
+                self._by_key.pop(run.key, None)
+            self._finished[run] = size
+            self._bytes += size
+            self._forget_oldest(run)
+        self._observations.questions.labels(run.verb, outcome).inc()
+        self._observations.question_seconds.labels(run.verb).observe(run.finished - (run.started or run.finished))
+        if error is not None:
+            run.future.set_exception(error)
+        elif result is not None:
+            run.future.set_result(result)
+
+    def _forget_oldest(self, newest: _Run) -> None:
+        """Drop finished questions, the longest unused first, until the rest is within bounds."""
+        while self._bytes > self._settings.cache_bytes or len(self._finished) > self._settings.kept_jobs:
+            oldest = next(iter(self._finished))
+            if oldest is newest:
+                return
+            self._bytes -= self._finished.pop(oldest)
+            if oldest.key is not None and self._by_key.get(oldest.key) is oldest:
+                del self._by_key[oldest.key]
+            for job_id in oldest.jobs:
+                self._jobs.pop(job_id, None)
+
+
+def _key(verb: Verb, arguments: Mapping[str, object], moment: Moment) -> str:
+    """The question, the data and definitions it is asked of, and the language of names in the answer."""
+    asked = json.dumps(dict(arguments), sort_keys=True, default=repr)
+    return "\n".join((verb.name, asked, moment.stamp, current_locale()))
+
+
+def _size(result: Result) -> int:
+    with suppress(Exception):
+        return len(pickle.dumps(result))
+    return 1 << 20

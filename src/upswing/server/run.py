@@ -1,7 +1,8 @@
-"""The process: listen, say where, stop in order."""
+"""The process: take the workspace, listen, say where, stop in order."""
 
 from __future__ import annotations
 
+import secrets
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import uvicorn
 from upswing.core.errors import UsageError
 from upswing.core.i18n import text
 from upswing.server.app import create_app
+from upswing.server.holding import announce, held
 from upswing.server.observe import log_to_stderr
 from upswing.server.settings import ServerSettings
 
@@ -26,28 +28,32 @@ def run(root: Path, settings: ServerSettings, *, say: Callable[[object], None]) 
         say: shows a sentence to people.
 
     Raises:
-        UsageError: UP650 beyond loopback without sign-in, UP653 the address cannot be used.
+        UsageError: UP602 the folder is not a workspace; UP650 beyond loopback without sign-in; UP653 the address cannot be
+            used.
         EngineError: UP701 another process has the log open.
     """
-    listening = _listen(settings)
-    try:
-        app = create_app(root, settings)
-    except BaseException:
-        listening.close()
-        raise
-    log_to_stderr()
-    config = uvicorn.Config(
-        app, log_config=None, access_log=False, server_header=False, date_header=True, lifespan="on",
-        timeout_graceful_shutdown=_STOP_SECONDS, h11_max_incomplete_event_size=64 << 10,
-    )  # fmt: skip
-    host, port = listening.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    say(text("serving {folder} at http://{host}:{port}/ (Ctrl-C stops)", folder=root, host=shown, port=port))
-    uvicorn.Server(config).run(sockets=[listening])
+    token = secrets.token_urlsafe(32)
+    with held(root), _listening(settings) as listening:
+        app = create_app(root, settings, local_token=token)
+        log_to_stderr()
+        host, port = listening.getsockname()[:2]
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, server_header=False, lifespan="on",
+            timeout_graceful_shutdown=_STOP_SECONDS, h11_max_incomplete_event_size=64 << 10,
+        )  # fmt: skip
+        server = uvicorn.Server(config)
+
+        def started() -> None:
+            announce(root, f"http://{_from_here(host)}:{port}", token)
+            say(text("serving {folder} at {address} (Ctrl-C stops)",
+                     folder=root, address=f"http://{_in_url(host)}:{port}/"))  # fmt: skip
+
+        app.state.upswing.on_start.append(started)
+        server.run(sockets=[listening])
     say(text("stopped"))
 
 
-def _listen(settings: ServerSettings) -> socket.socket:
+def _listening(settings: ServerSettings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -61,3 +67,12 @@ def _listen(settings: ServerSettings) -> socket.socket:
             hint=text("choose another port: --port 0 lets the system choose"),
         ) from None
     return listening
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _from_here(host: str) -> str:
+    """The address as this machine itself reaches it."""
+    return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, _in_url(host))  # noqa: S104 - compared, not bound

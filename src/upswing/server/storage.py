@@ -2,36 +2,61 @@
 
 DuckDB lets one process open a file for writing, and one instance inside it attach the file. So the server attaches the
 log once and everything works on connections of that instance: questions side by side with a writer's transaction (MVCC),
-at most one writer at a time.
+at most one writer at a time. A question sees the log as of one moment (`engines.live`).
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self, TypeVar, cast
 
 import duckdb
 
 from upswing.core.errors import EngineError
 from upswing.core.i18n import text
-from upswing.engines.duckdb import DuckDBEngine, connect
+from upswing.engines.duckdb import connect
+from upswing.engines.live import LiveLog, LogRewrittenError
 from upswing.engines.open import open_engine
-from upswing.engines.source import EmbeddedSource, attach
+from upswing.engines.source import attach
 from upswing.events.log import EventLog
 from upswing.events.store import EventStore
-from upswing.spec.definitions import load_project
+from upswing.server.watching import Watched
+from upswing.spec.definitions import Definitions, load_project
 from upswing.spec.project import WorkspaceSpec
 from upswing.workspace import Workspace
 
 if TYPE_CHECKING:
     from upswing.engines.base import Engine
 
+T = TypeVar("T")
+_TRIES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A workspace at one moment: what a question sees from its first statement to its last.
+
+    Args:
+        project: what ``upswing.yml`` says.
+        definitions: the other files.
+        engine: the events.
+        stamp: changes whenever an answer may change.
+    """
+
+    project: WorkspaceSpec
+    definitions: Definitions
+    engine: Engine
+    stamp: str
+
 
 class Storage:
-    """The events of a served workspace.
+    """The events and definitions of a served workspace.
 
     Examples:
         >>> storage = Storage.open(Path("acme"))               # doctest: +SKIP
@@ -45,21 +70,26 @@ class Storage:
         self.root = root
         self.project = project
         self._instance = instance
-        self._engine: Engine | None = None
+        self._elsewhere: Engine | None = None
+        self._live: LiveLog | None = None
+        self._files: tuple[str, WorkspaceSpec, Definitions] | None = None
         self._lock = threading.Lock()
         self._writer = threading.Lock()
 
     @classmethod
-    def open(cls, root: Path) -> Self:
+    def open(cls, root: Path, *, fresh_seconds: float = 2.0) -> Self:
         """Open a workspace for serving; the log's file is held until `close`.
+
+        Args:
+            root: the folder.
+            fresh_seconds: rows that others write are in answers after about this long.
 
         Raises:
             UsageError: UP602 the folder is not a workspace.
             EngineError: UP701 another process has the log open.
         """
         project = load_project(root)
-        embedded = project.engine.type == "duckdb" and project.engine.url is None and project.source is None
-        if not embedded:
+        if project.engine.type != "duckdb" or project.engine.url is not None or project.source is not None:
             return cls(root, project, None)
         path = root / project.engine.path
         instance = connect(path.parent, memory_limit=project.engine.memory)
@@ -68,7 +98,10 @@ class Storage:
         except EngineError:
             instance.close()
             raise
-        return cls(root, project, instance)
+        made = cls(root, project, instance)
+        watched = cast("duckdb.DuckDBPyConnection", Watched(instance))
+        made._live = LiveLog(watched, path, fresh_seconds=fresh_seconds)
+        return made
 
     @property
     def log_path(self) -> Path:
@@ -78,26 +111,71 @@ class Storage:
     @property
     def embedded(self) -> bool:
         """Whether the events are in the workspace's own log, so that this process can write them."""
-        return self._instance is not None
+        return self._live is not None
 
     def close(self) -> None:
         """Let go of the log's file; waits for a writer to end."""
         with self._writer, self._lock:
-            if self._engine is not None:
-                self._engine.close()
-                self._engine = None
+            if self._elsewhere is not None:
+                self._elsewhere.close()
+                self._elsewhere = None
             if self._instance is not None:
                 self._instance.close()
                 self._instance = None
 
+    # -- questions ------------------------------------------------------------------------------------------------
+
+    def moment(self) -> Moment:
+        """The workspace as of now; events that come in without pause may be some seconds old."""
+        engine = self._engine()
+        stamp, project, definitions = self._read_files()
+        return Moment(project, definitions, engine, f"{stamp}-{engine.schema().version}")
+
     @contextmanager
     def question(self) -> Iterator[Workspace]:
         """The workspace as of now, for one question."""
-        workspace = ServedWorkspace(self)
-        try:
+        with ServedWorkspace(self, self.moment()) as workspace:
             yield workspace
-        finally:
-            workspace.close()
+
+    def answer(self, work: Callable[[Workspace], T], moment: Moment | None = None) -> T:
+        """Ask the workspace, again if the log was rewritten meanwhile.
+
+        Args:
+            work: the question.
+            moment: as of when; now if absent.
+        """
+        for _ in range(_TRIES - 1):
+            try:
+                with ServedWorkspace(self, moment or self.moment()) as workspace:
+                    return work(workspace)
+            except LogRewrittenError:
+                self.refresh()
+                moment = None
+        with self.question() as workspace:
+            return work(workspace)
+
+    def refresh(self) -> None:
+        """Let the next question see everything that is written."""
+        if self._live is not None:
+            self._live.refresh()
+
+    def _engine(self) -> Engine:
+        if self._live is not None:
+            return self._live.engine()
+        with self._lock:
+            if self._elsewhere is None:
+                self._elsewhere = open_engine(self.root, self.project)
+            return self._elsewhere
+
+    def _read_files(self) -> tuple[str, WorkspaceSpec, Definitions]:
+        """Definitions are read again only when a file has changed."""
+        stamp = _fingerprint(self.root)
+        with self._lock:
+            if self._files is None or self._files[0] != stamp:
+                self._files = (stamp, load_project(self.root), Definitions.load(self.root))
+            return self._files
+
+    # -- writing --------------------------------------------------------------------------------------------------
 
     @contextmanager
     def writing(self) -> Iterator[EventStore]:
@@ -128,25 +206,6 @@ class Storage:
         connection.execute("SET enable_progress_bar_print = false")
         return connection
 
-    def engine(self) -> Engine:
-        """The engine for questions."""
-        with self._lock:
-            if self._engine is None:
-                self._engine = self._opened()
-            return self._engine
-
-    def version(self) -> str:
-        """The version of the data that a question asked now would see."""
-        return self.engine().schema().version
-
-    def _opened(self) -> Engine:
-        if self._instance is None:
-            return open_engine(self.root, self.project)
-        path = self.log_path
-        own = self._instance.cursor()
-        source = EmbeddedSource(own, path, read_only=False)
-        return DuckDBEngine(own, source, spine_dir=path.with_suffix(".spine"))
-
 
 class SharedStore(EventStore):
     """The log's tables on a connection of the shared instance."""
@@ -157,26 +216,36 @@ class SharedStore(EventStore):
 
 
 class ServedWorkspace(Workspace):
-    """A workspace whose events are those of the server's instance; cheap to make, one for each question."""
+    """A workspace at one moment, on the server's instance; cheap to make, one for each question."""
 
-    def __init__(self, storage: Storage) -> None:
-        super().__init__(storage.root, load_project(storage.root))
+    def __init__(self, storage: Storage, moment: Moment) -> None:
+        super().__init__(storage.root, moment.project)
         self._storage = storage
-
-    @property
-    def log(self) -> EventLog:
-        """The event log."""
-        if self._log is None:
-            self._log = EventLog(self._storage.engine(), self.project.calendar)
-        return self._log
+        self._log = EventLog(moment.engine, moment.project.calendar)
+        self._definitions = moment.definitions
 
     def close(self) -> None:
-        """Forget what was read; the instance stays."""
-        self._log = None
-        self._definitions = None
+        """Nothing to let go of: events and definitions are shared."""
 
     def _reading(self) -> EventStore:
         self.log.require_events()
         connection = self._storage.connect()
-        connection.execute("BEGIN TRANSACTION READ ONLY")
+        connection.execute("BEGIN TRANSACTION READ ONLY")  # several statements, one moment
         return SharedStore(self.log_path, connection)
+
+    def _writing(self) -> AbstractContextManager[EventStore]:
+        return self._storage.writing()
+
+
+def _fingerprint(root: Path) -> str:
+    """Names, sizes and times of change of the workspace's files, data and hidden ones left out."""
+    found = []
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(f for f in folders if not f.startswith(".") and (folder != str(root) or f != "data"))
+        for name in sorted(files):
+            try:
+                facts = os.stat(os.path.join(folder, name))  # noqa: PTH116, PTH118 - many files, often
+            except OSError:
+                continue
+            found.append((folder, name, facts.st_size, facts.st_mtime_ns))
+    return hashlib.sha256(repr(found).encode()).hexdigest()[:16]

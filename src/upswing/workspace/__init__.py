@@ -8,6 +8,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Self
+
+from upswing.workspace.holder import holder_of
 from upswing.workspace.metrics import MetricVerbs
 from upswing.workspace.people import PeopleVerbs
 from upswing.workspace.review import ReviewVerbs
@@ -23,3 +27,19 @@ class Workspace(PeopleVerbs, StrategyVerbs, MetricVerbs, ReviewVerbs):
         root: the folder; it holds ``upswing.yml``.
         project: what ``upswing.yml`` says.
     """
+
+    @classmethod
+    def open(cls, folder: str | Path = ".") -> Self:
+        """Open a workspace; if a server of this account holds it, its verbs are answered by that server.
+
+        Raises:
+            UsageError: UP602 the folder is not a workspace.
+            DefinitionError: ``upswing.yml`` has problems; all are listed.
+        """
+        opened = super().open(folder)
+        holder = holder_of(opened.root)
+        if holder is None:
+            return opened
+        from upswing.workspace.remote import remote
+
+        return remote(cls, opened.root, opened.project, holder)

@@ -1,0 +1,90 @@
+"""Shapes of answers, for the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+_TEXT: Final = {"type": "string"}
+_MAYBE_TEXT: Final = {"type": ["string", "null"]}
+_PROBLEM: Final = {
+    "type": "object",
+    "properties": {
+        "code": {"type": "string", "pattern": "^UP[0-9]{3}$"}, "message": _TEXT, "file": _MAYBE_TEXT,
+        "line": {"type": ["integer", "null"]}, "column": {"type": ["integer", "null"]}, "hint": _MAYBE_TEXT,
+        "severity": {"enum": ["error", "warning"]},
+    },
+    "required": ["code", "message"],
+}  # fmt: skip
+ERROR: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "The one shape of every error.",
+    "properties": {
+        "ok": {"const": False}, "error": _TEXT, "code": {"type": "string", "pattern": "^UP[0-9]{3}$"},
+        "errors": {"type": "array", "items": _PROBLEM}, "request": _TEXT,
+    },
+    "required": ["ok", "error", "code", "errors"],
+}  # fmt: skip
+_WINDOW: Final = {
+    "type": "object",
+    "properties": {"from": _TEXT, "to": _TEXT, "timezone": _TEXT},
+    "required": ["from", "to", "timezone"],
+}
+_RESULT: Final = {
+    "type": "object",
+    "description": "The verb's own fields, and how they were computed.",
+    "properties": {
+        "definition": {"type": "object"}, "window": _WINDOW, "method": _TEXT,
+        "sql": {"type": "array", "items": _TEXT},
+        "sample": {"type": "object", "properties": {"events": {"type": ["integer", "null"]},
+                                                    "users": {"type": ["integer", "null"]}}},
+        "data_as_of": _MAYBE_TEXT, "engine": _TEXT,
+        "warnings": {"type": "array", "items": {
+            "type": "object", "properties": {"code": _TEXT, "message": _TEXT}, "required": ["code", "message"]}},
+        "timings": {"type": "object", "additionalProperties": {"type": "number"}},
+    },
+    "required": ["definition", "window", "method", "sql", "sample", "engine", "warnings", "timings"],
+}  # fmt: skip
+_JOB: Final = {
+    "type": "object",
+    "properties": {
+        "id": _TEXT, "verb": _TEXT, "state": {"enum": ["waiting", "running", "done", "failed", "cancelled"]},
+        "seconds": {"type": ["number", "null"]}, "progress": {"type": ["number", "null"]},
+    },
+    "required": ["id", "verb", "state"],
+}  # fmt: skip
+ANSWER: Final[dict[str, Any]] = {
+    "description": "The answer",
+    "content": {
+        "application/json": {"schema": _RESULT},
+        "text/csv": {"schema": _TEXT},
+        "text/html": {"schema": _TEXT},
+    },
+}
+JOB: Final[dict[str, Any]] = {
+    "description": "The question is being answered; look under Location",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "properties": {"ok": {"const": True}, "job": _JOB, "result": _RESULT, "failure": ERROR},
+                "required": ["ok", "job"],
+            }
+        }
+    },
+}
+_FAILURES: Final = {
+    400: "The request cannot be read", 401: "Sign in first", 403: "Not allowed", 404: "Not there",
+    409: "Not possible now", 413: "Too large", 422: "The question cannot be answered as asked",
+    429: "Too many at once; see Retry-After", 500: "A mistake of the server", 503: "Not possible now",
+}  # fmt: skip
+
+
+def answers(good: dict[int, dict[str, Any]]) -> dict[int | str, dict[str, Any]]:
+    """What an address may answer with: what it says itself, and every error in the one shape."""
+    found: dict[int | str, dict[str, Any]] = {
+        status: {"description": meaning, "content": {"application/json": {"schema": ERROR}}}
+        for status, meaning in _FAILURES.items()
+    }
+    for status, answer in good.items():
+        found[status] = answer
+    return found
