@@ -1,0 +1,263 @@
+"""Definition files as the pages edit them: checked before they are written, compared, kept, never overwritten unseen."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, Literal
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from upswing.core.errors import Problem, Problems, UsageError
+from upswing.core.i18n import text
+from upswing.spec.definitions import KINDS, PROJECT_FILE, Definitions, model_of
+from upswing.spec.references import check_references
+
+HISTORY: Final = Path(".upswing") / "history"
+LARGEST: Final = 200_000
+KEPT: Final = 50
+
+LineKind = Literal["same", "added", "removed", "place"]
+
+
+@dataclass(frozen=True, slots=True)
+class DiffLine:
+    """One line of a comparison."""
+
+    kind: LineKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A key of a definition that a form can set.
+
+    Args:
+        key: its name in the file.
+        about: what it means.
+        value: as written.
+        options: allowed values, if there are only some.
+        problem: what is wrong with it.
+    """
+
+    key: str
+    about: str
+    value: str
+    options: tuple[str, ...] = ()
+    problem: str = ""
+
+
+class DefinitionFiles:
+    """The definition files of a workspace.
+
+    Args:
+        root: its folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, name: str) -> Path:
+        """The file behind a name from an address.
+
+        Raises:
+            UsageError: UP202 it is none, or lies outside of the workspace.
+        """
+        pure = PurePosixPath(name)
+        hidden = any(part.startswith(".") for part in pure.parts)
+        inside = not pure.is_absolute() and pure.parts and pure.parts[0] != "data" and not hidden
+        if not inside or pure.suffix not in (".yml", ".yaml") or pure.name == PROJECT_FILE:
+            raise UsageError(text("'{name}' is no definition file", name=name), code="UP602")
+        path = self.root / pure
+        if not path.resolve().is_relative_to(self.root.resolve()):
+            raise UsageError(text("'{name}' is no definition file", name=name), code="UP602")
+        return path
+
+    def read(self, name: str) -> str:
+        """Its text; empty for a file that is not there."""
+        path = self.path(name)
+        return path.read_text(encoding="utf-8-sig") if path.is_file() else ""
+
+    def check(
+        self, name: str, body: str, *, events: Sequence[str] | None = None, properties: Sequence[str] | None = None
+    ) -> list[Problem]:
+        """What would be wrong if the file had this text: the whole workspace is read with it."""
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder)
+            for path in self.root.rglob("*.y*ml"):
+                inside = path.relative_to(self.root)
+                if inside.parts[0] == "data" or any(part.startswith(".") for part in inside.parts):
+                    continue
+                (copy / inside).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, copy / inside)
+            changed = copy / PurePosixPath(name)
+            changed.parent.mkdir(parents=True, exist_ok=True)
+            changed.write_text(body, encoding="utf-8")
+            definitions = Definitions.load(copy)
+            problems = Problems([*definitions.problems])
+            check_references(definitions, problems, events=events, properties=properties)
+        return [p for p in problems if p.file == name]
+
+    def save(self, name: str, body: str, *, read_as: str) -> None:
+        """Write the file, if it still is what the editor saw; what it was is kept.
+
+        Args:
+            name: the file.
+            body: its new text.
+            read_as: `fingerprint` of the text that was edited.
+
+        Raises:
+            UsageError: UP601 somebody else changed it meanwhile.
+        """
+        path, before = self.path(name), self.read(name)
+        if fingerprint(before) != read_as:
+            raise UsageError(
+                text("'{name}' was changed by somebody else meanwhile", name=name),
+                code="UP601",
+                hint=text("compare below and save again to replace it with yours"),
+            )
+        if before:
+            self._keep(name, before)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.write_text(body if body.endswith("\n") else body + "\n", encoding="utf-8")
+        temporary.replace(path)
+
+    def history(self, name: str) -> list[tuple[str, datetime]]:
+        """Earlier texts: id and time, latest first."""
+        folder = self._history(name)
+        found = sorted((p.stem for p in folder.glob("*.yml")), reverse=True) if folder.is_dir() else []
+        return [(stem, datetime.strptime(stem, "%Y%m%dT%H%M%S%f").replace(tzinfo=UTC)) for stem in found]
+
+    def earlier(self, name: str, stem: str) -> str:
+        """An earlier text."""
+        known = [found for found, _ in self.history(name)]
+        if stem not in known:
+            raise UsageError(text("no earlier text '{id}' of '{name}'", id=stem, name=name), code="UP644")
+        return (self._history(name) / f"{stem}.yml").read_text(encoding="utf-8")
+
+    def _history(self, name: str) -> Path:
+        self.path(name)
+        return self.root / HISTORY / name
+
+    def _keep(self, name: str, body: str) -> None:
+        folder = self._history(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}.yml").write_text(body, encoding="utf-8")
+        for old in sorted(folder.glob("*.yml"))[:-KEPT]:
+            old.unlink()
+
+
+def fingerprint(body: str) -> str:
+    """Tells whether a text is still the same.
+
+    Examples:
+        >>> fingerprint("a") == fingerprint("a"), fingerprint("a") == fingerprint("b")
+        (True, False)
+    """
+    return hashlib.sha256(body.encode()).hexdigest()[:16]
+
+
+def difference(before: str, after: str) -> list[DiffLine]:
+    """What changes, line by line, with three lines around it; empty when nothing does.
+
+    Examples:
+        >>> [line.text for line in difference("a\\nb\\n", "a\\nc\\n") if line.kind != "same"]
+        ['b', 'c']
+    """
+    kinds: dict[str, LineKind] = {"+": "added", "-": "removed", " ": "same"}
+    found: list[DiffLine] = []
+    for line in list(difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=3))[2:]:
+        if line.startswith("@@"):
+            if found:
+                found.append(DiffLine("place", "⋯"))
+        else:
+            found.append(DiffLine(kinds[line[:1]], line[1:]))
+    return found
+
+
+def settings_of(body: str, problems: Sequence[Problem] = ()) -> list[Setting]:
+    """The keys of a definition that are single values, for a form; none where the file holds several definitions."""
+    data = _single(body)
+    if data is None or data.get("kind") not in KINDS:
+        return []
+    schema = model_of(str(data["kind"])).model_json_schema(by_alias=True)
+    found = []
+    for key, part in schema["properties"].items():
+        if key == "kind" or not _is_single(part, schema) or isinstance(data.get(key), dict | list):
+            continue
+        value = data.get(key)
+        wrong = next((str(p.message) for p in problems if str(p.message).startswith((f"{key}:", f"'{key}'"))), "")
+        shown = "" if value is None else json.dumps(value) if isinstance(value, bool) else str(value)
+        found.append(Setting(key, str(part.get("description", "")), shown, _options(part, schema), wrong))
+    return found
+
+
+def with_settings(body: str, given: Mapping[str, str]) -> str:
+    """The text with some keys set; comments and everything else stay. An empty value removes its key."""
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    data = yaml.load(body)
+    for key, value in given.items():
+        if not value:
+            data.pop(key, None)
+        elif str(data.get(key, "")) != value:
+            data[key] = _typed(value)
+    out = io.StringIO()
+    yaml.dump(data, out)
+    return out.getvalue()
+
+
+def _typed(value: str) -> str | int | float | bool:
+    if value in ("true", "false"):
+        return value == "true"
+    try:
+        return int(value)
+    except ValueError:
+        pass
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def _single(body: str) -> dict[str, Any] | None:
+    try:
+        found = list(YAML(typ="safe", pure=True).load_all(body))
+    except YAMLError:
+        return None
+    return found[0] if len(found) == 1 and isinstance(found[0], dict) else None
+
+
+def _is_single(part: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
+    options = part.get("anyOf", [part])
+    kinds = [o.get("type") or ("string" if "enum" in _resolved(o, schema) else "") for o in options]
+    return all(k in ("string", "number", "integer", "boolean", "null") for k in kinds) or (
+        "string" in kinds and part.get("title") == "Label"
+    )
+
+
+def _options(part: Mapping[str, Any], schema: Mapping[str, Any]) -> tuple[str, ...]:
+    for option in part.get("anyOf", [part]):
+        listed = _resolved(option, schema).get("enum")
+        if listed:
+            return tuple(str(v) for v in listed)
+    return ("true", "false") if part.get("type") == "boolean" else ()
+
+
+def _resolved(part: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    reference = part.get("$ref")
+    if not reference:
+        return part
+    found: Mapping[str, Any] = schema["$defs"][reference.rsplit("/", 1)[1]]
+    return found

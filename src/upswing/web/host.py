@@ -1,0 +1,113 @@
+"""What the pages need of the server they are part of: answers, the workspace, who is looking, facts of run time."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+
+from upswing.core.results import Result
+from upswing.server.state import ROLES, Person, Role, ServerState, current_person
+from upswing.verbs import verb
+
+if TYPE_CHECKING:
+    from upswing.events.store import EventStore
+    from upswing.facts.database import Facts
+    from upswing.workspace import Workspace
+
+Arguments = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """Something that happened on a day, marked on every chart over time."""
+
+    day: date
+    text: str
+    by: str = ""
+    id: int = 0
+
+
+class Host:
+    """The server's side of the pages.
+
+    Args:
+        state: the server's state.
+    """
+
+    demo: bool
+    """Whether the demo can be brought in."""
+
+    def __init__(self, state: ServerState) -> None:
+        self.state = state
+        self.demo = False
+        self._secret = secrets.token_urlsafe(24)
+
+    @property
+    def root(self) -> Path:
+        """Folder of the workspace."""
+        return self.state.root
+
+    def person(self, request: Request) -> Person | None:
+        """Who asks; None when they have to sign in first."""
+        return current_person(request)
+
+    def token(self, request: Request) -> str:
+        """The secret that every form of this visitor carries."""
+        session = getattr(request.state, "csrf", "")
+        return str(session or self._secret)
+
+    def trusts(self, request: Request, token: str) -> bool:
+        """Whether a form comes from a page of ours."""
+        return hmac.compare_digest(token.encode(), self.token(request).encode())
+
+    def ask(self, verb_name: str, arguments: Arguments) -> Result:
+        """The answer of a verb; from memory where neither data nor definitions have changed."""
+        return self.state.questions.ask(verb(verb_name), arguments).future.result()
+
+    @contextmanager
+    def opened(self) -> Iterator[Workspace]:
+        """The workspace as it is now."""
+        with self.state.storage.question() as workspace:
+            yield workspace
+
+    @contextmanager
+    def writing(self) -> Iterator[EventStore]:
+        """The event log, for one writer at a time."""
+        with self.state.storage.writing() as store:
+            yield store
+
+    @property
+    def facts(self) -> Facts | None:
+        """People, keys, notes and the audit, where the server keeps them."""
+        from upswing.facts.database import Facts
+
+        found = self.state.facts
+        return found if isinstance(found, Facts) else None
+
+    def annotations(self) -> Sequence[Annotation]:
+        """Every note, by day."""
+        if self.facts is None:
+            return ()
+        notes = self.facts.annotations.between(date(1900, 1, 1), date(2200, 1, 1))
+        return tuple(Annotation(date.fromisoformat(n.day), n.body, n.who, n.id) for n in notes)
+
+    def record(self, request: Request, what: str, target: str) -> None:
+        """Write a change into the audit, where there is one."""
+        if self.facts is None:
+            return
+        person = self.person(request)
+        who = "" if person is None else str(getattr(person, "email", person.name))
+        self.facts.audit.record(who, what, target, address=request.client.host if request.client else None)
+
+
+def may(person: Person, role: Role) -> bool:
+    """Whether somebody may do what `role` may."""
+    return ROLES.index(person.role) >= ROLES.index(role)

@@ -1,0 +1,27 @@
+"""Pages by room."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Final
+
+from upswing.web.routes import (
+    ask,
+    definitions,
+    events,
+    importing,
+    look,
+    overview,
+    patterns,
+    people,
+    search,
+    segments,
+    settings,
+    share,
+    start,
+)
+
+ALL: Final[tuple[ModuleType, ...]] = (
+    overview, start, look, search, share, people, segments, events, importing, definitions, settings, patterns, ask,
+)  # fmt: skip
+"""Each has ``mount(pages)``."""

@@ -1,0 +1,259 @@
+"""The page of a question: its form, made from the registry, and its answer. Every verb has one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final
+
+from markupsafe import Markup
+from starlette.responses import Response
+
+from upswing.core.errors import UpswingError
+from upswing.core.i18n import Text, text
+from upswing.core.results import Result
+from upswing.report.tables import Links, table_html
+from upswing.spec.funnel import FunnelDefinition
+from upswing.verbs import Verb, verb
+from upswing.web.compared import Comparison, compare, side_by_side
+from upswing.web.forms import ELSEWHERE, Field, Query, arguments, asked, fields
+from upswing.web.render import render
+from upswing.web.rooms import asked_verbs, page_of
+from upswing.web.shown import Shown, shown
+from upswing.web.site import Pages, problem_of
+from upswing.web.view import Problem, View, address
+
+FIRST: Final[Mapping[str, tuple[str, ...]]] = {
+    "funnel": ("within", "order", "count", "by", "trend", "profile"),
+    "retention": ("start", "return", "period", "periods", "entry", "on", "by"),
+    "lifecycle": ("event", "period"),
+    "stickiness": ("event", "period"),
+    "paths": ("after", "before", "depth", "top"),
+}
+"""Parts of a question that are asked first, in the order of its sentence; the rest is folded."""
+
+LISTED: Final = frozenset({"step", "milestone"})
+
+PROFILES: Final[Mapping[str, Text]] = {
+    "posthog": text(
+        "PostHog wants entry and conversion both inside the range, keeps the chain that entered last, replays events of one "
+        "instant in the order of the steps, and an exclusion removes the user."
+    ),
+    "mixpanel": text(
+        "Mixpanel looks at a user's first entry only; its window never starts anew. Steps within two seconds may stand in "
+        "either order."
+    ),
+    "amplitude": text(
+        "Amplitude cuts times to the second: inside one the order is free, and the same event twice counts once. It keeps "
+        "the longest path that began first."
+    ),
+    "clickhouse": text("ClickHouse's windowFunnel lets one event fill several equal steps in a row."),
+    "growingio": text(
+        "GrowingIO counts by local calendar day: any order within a day, and a window of n days ends with the n-th day."
+    ),
+}
+"""Why other products count differently."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileNote:
+    """Why the numbers of a profile differ from ours, beside both."""
+
+    sentence: str
+    reason: str
+    table: Markup
+
+
+def mount(pages: Pages) -> None:
+    """A page for every verb of the registry that has none of its own."""
+    for found in asked_verbs():
+        pages.get(f"/{found.name}", partial(question, chosen=found))
+
+
+def question(view: View, *, chosen: Verb) -> Response:
+    """The form and the answer."""
+    if view.empty:
+        return render(view, "start.html", page=page_of(chosen))
+    query: Query = view.query
+    suggested = not asked(chosen, query)
+    if suggested:
+        query = [*first_question(view, chosen), *query]
+    named = next((v for k, v in query if k == "name"), "") if _is_named(chosen) else ""
+    form = fields(chosen, query)
+    s, problem, result = _answer(view, chosen, query, suggested)
+    extras = _extras(view, chosen, query, result) if result is not None else {}
+    listed, first, rest = _arranged(chosen, form)
+    return render(
+        view,
+        "ask.html",
+        status=200 if problem is None else 422 if not suggested else 200,
+        page=page_of(chosen), s=s, problem=problem, suggested=suggested, query=list(query), named=named,
+        saved=_saved(view, chosen), listed=[] if named else listed, first=first, rest=rest,
+        rest_used=any(f.value for f in rest), savable=_savable(chosen, query, named),
+        open_as=_open_as(view, chosen, named), **{"profile": None, "compared": None, **extras},
+    )  # fmt: skip
+
+
+def first_question(view: View, chosen: Verb) -> list[tuple[str, str]]:
+    """A question to begin with: the first saved one, or one about the main path of the workspace."""
+    saved = _saved(view, chosen)
+    if saved:
+        return [("name", saved[0][0])]
+    with view.host.opened() as workspace:
+        path = [m for m in workspace.project.milestones if m in workspace.log.schema.events]
+        common = sorted(workspace.log.schema.events, key=lambda e: -workspace.log.schema.events[e])
+    path = path or common
+    if not path:
+        return []
+    found: dict[str, list[tuple[str, str]]] = {
+        "funnel": [("step", e) for e in path[:4]],
+        "retention": [
+            ("start", path[0]),
+            ("return", "*"),
+            ("period", "week"),
+            ("periods", "8"),
+            ("entry", "first-ever"),
+        ],
+        "paths": [("after", path[0])],
+        "interval": [("event", path[0]), ("then", path[min(1, len(path) - 1)])],
+        "distribution": [("event", path[-1])],
+    }
+    return found.get(chosen.name, [])
+
+
+def people_links(view: View, query: Query) -> dict[str, Links]:
+    """Where the numbers of a funnel lead to: the people who came to a step, and those who did not."""
+    kept = [(k, v) for k, v in query if k in ("step", "within", "from", "to", "segment")]
+    name = next((v for k, v in query if k == "name"), "")
+    other = {k for k, _ in query} - {
+        "step",
+        "within",
+        "from",
+        "to",
+        "segment",
+        "name",
+        "by",
+        "trend",
+        "limit",
+        "compare",
+    }
+    if other or any(v.startswith("segment:") for k, v in query if k == "by"):
+        return {}
+    base = [*kept, ("funnel", name)] if name else kept
+
+    def links(row: int, key: str) -> str | None:
+        if key == "users":
+            return address("/users", [*base, ("at", str(row + 1))])
+        if key == "rate_from_previous" and row:
+            return address("/users", [*base, ("at", str(row + 1)), ("dropped", "1")])
+        return None
+
+    return {"steps": links}
+
+
+def _answer(
+    view: View, chosen: Verb, query: Query, suggested: bool
+) -> tuple[Shown | None, Problem | None, Result | None]:
+    try:
+        result = view.host.ask(chosen.name, arguments(chosen, query))
+    except UpswingError as error:
+        missing = suggested and error.exit_code == 2
+        return None, None if missing else problem_of(error), None
+    except TypeError:
+        # a question that needs an argument: the form says which
+        if not suggested:
+            raise
+        return None, None, None
+    links = people_links(view, query) if chosen.name == "funnel" else {}
+    return shown(result, links=links.get, annotations=view.host.annotations()), None, result
+
+
+def _extras(view: View, chosen: Verb, query: Query, result: Result) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    profile = next((v for k, v in query if k == "profile"), "")
+    if profile in PROFILES:
+        found["profile"] = _profile_note(view, chosen, query, result, profile)
+    if view.get("compare") == "previous":
+        found["compared"] = _previous(view, chosen, query, result)
+    return found
+
+
+def _profile_note(view: View, chosen: Verb, query: Query, result: Result, profile: str) -> ProfileNote | None:
+    try:
+        ours = view.host.ask(chosen.name, arguments(chosen, [(k, v) for k, v in query if k != "profile"]))
+    except UpswingError:
+        return None
+    words = str(
+        fields(chosen, query)["profile"].options[
+            [o for o, _ in fields(chosen, query)["profile"].options].index(profile)
+        ][1]
+    )
+    table = side_by_side(result.tables()[0], ours.tables()[0], first=words, second="Upswing")
+    same = all(row[1] == row[2] for row in table.rows)
+    sentence = (
+        text("By the rules of {product} the numbers are the same here.", product=words)
+        if same
+        else text("By the rules of {product} the numbers differ from ours.", product=words)
+    )
+    return ProfileNote(str(sentence), str(PROFILES[profile]), table_html(table))
+
+
+def _previous(view: View, chosen: Verb, query: Query, result: Result) -> Comparison | None:
+    """The same question about the period before, of the same length."""
+    window = result.how.window
+    length = window.stop - window.start
+    if length <= timedelta(0):
+        return None
+    before = [(k, v) for k, v in query if k not in ("from", "to")]
+    before += [("from", (window.start - length).isoformat()), ("to", window.start.isoformat())]
+    try:
+        earlier = view.host.ask(chosen.name, arguments(chosen, before))
+    except UpswingError:
+        return None
+    return compare(result.tables()[0], earlier.tables()[0])
+
+
+def _arranged(chosen: Verb, form: Mapping[str, Field]) -> tuple[list[Field], list[Field], list[Field]]:
+    shown_here = {k: f for k, f in form.items() if k not in ELSEWHERE and not (k == "name" and _is_named(chosen))}
+    listed = [f for k, f in shown_here.items() if k in LISTED]
+    order = [k for k in FIRST.get(chosen.name, tuple(shown_here)[:6]) if k in shown_here and k not in LISTED]
+    first = [shown_here[k] for k in order]
+    rest = [f for k, f in shown_here.items() if k not in order and k not in LISTED]
+    return listed, first, rest
+
+
+def _is_named(chosen: Verb) -> bool:
+    from upswing.spec.definitions import KINDS
+
+    return chosen.name in KINDS and any(p.positional for p in chosen.params)
+
+
+def _saved(view: View, chosen: Verb) -> list[tuple[str, str]]:
+    if not _is_named(chosen):
+        return []
+    return [(name, d.shown) for name, d in view.definitions.by_kind.get(chosen.name, {}).items()]
+
+
+def _open_as(view: View, chosen: Verb, named: str) -> dict[str, object]:
+    """The address of a saved question with its steps written out, to be changed."""
+    definition = view.definitions.by_kind.get(chosen.name, {}).get(named)
+    if not isinstance(definition, FunnelDefinition):
+        return {}
+    steps = [step.described + ("?" if step.optional else "") for step in definition.steps]
+    return {"step": steps, "within": str(definition.window)}
+
+
+def _savable(chosen: Verb, query: Query, named: str) -> list[tuple[str, str]]:
+    if named or not _is_named(chosen):
+        return []
+    return [("kind", chosen.name), *[(k, v) for k, v in query if k not in ("compare", "from", "to", "segment")]]
+
+
+def chosen_verb(name: str) -> Verb | None:
+    """A verb by name, if there is one."""
+    try:
+        return verb(name)
+    except StopIteration:
+        return None

@@ -1,0 +1,114 @@
+"""Settings: the workspace, people, keys, notes on days, the audit. Only administrators change them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, cast
+
+from starlette.responses import RedirectResponse, Response
+
+from upswing.core.errors import UpswingError, UsageError
+from upswing.core.i18n import current_locale, text
+from upswing.core.numbers import format_date
+from upswing.server.state import ROLES, Role
+from upswing.web.render import render
+from upswing.web.site import Pages, problem_of
+from upswing.web.view import View
+
+if TYPE_CHECKING:
+    from upswing.facts.database import Facts
+    from upswing.facts.keys import KeyKind
+
+
+def mount(pages: Pages) -> None:
+    """Look at everything; change one thing at a time."""
+    pages.get("/settings", show)
+    pages.post("/settings/people", lambda view: _done(view, _people, "people"), role="admin")
+    pages.post("/settings/keys", lambda view: _done(view, _keys, "keys"), role="admin")
+    pages.post("/settings/notes", lambda view: _done(view, _notes, "notes"), role="editor")
+
+
+def show(view: View, *, status: int = 200, problem: object = None, secret: str = "") -> Response:
+    """The workspace's settings and what is kept beside its events."""
+    facts = view.host.facts
+    with view.host.opened() as workspace:
+        project = workspace.project
+    admin = view.may("admin")
+    return render(
+        view, "settings.html", status=status, project=project, problem=problem, secret=secret, roles=ROLES, facts=facts,
+        people=list(facts.people) if facts is not None and admin else [],
+        keys=[(k, k.holds()) for k in facts.keys] if facts is not None and admin else [],
+        notes=view.host.annotations(),
+        audit=[(_moment(view, e.at), e) for e in facts.audit.entries(limit=50)] if facts is not None and admin else [],
+        root=view.host.root, moment=lambda at: _moment(view, at),
+    )  # fmt: skip
+
+
+def _done(view: View, change: object, anchor: str) -> Response:
+    """Carry a change out; an error is shown on the page, a new secret once."""
+    facts = view.host.facts
+    if facts is None:
+        raise UsageError(text("this server keeps no people, keys or notes"))
+    try:
+        secret = change(view, facts)  # type: ignore[operator]
+    except UpswingError as error:
+        return show(view, status=422, problem=problem_of(error))
+    if secret:
+        return show(view, secret=str(secret))
+    return RedirectResponse(f"/settings#{anchor}", status_code=303)
+
+
+def _people(view: View, facts: Facts) -> str:
+    email, do = view.field("email"), view.field("do")
+    if do == "add":
+        facts.people.add(
+            email,
+            role=_role(view),
+            name=view.field("name") or None,
+            password=str(view.form.get("password", "")) or None,
+        )
+    elif do == "role":
+        facts.people.set_role(email, _role(view))
+    elif do in ("disable", "enable"):
+        facts.people.set_disabled(email, do == "disable")
+    view.host.record(view.request, f"people.{do}", email)
+    return ""
+
+
+def _keys(view: View, facts: Facts) -> str:
+    do, number = view.field("do"), view.field("id")
+    secret = ""
+    if do == "new":
+        kind = cast("KeyKind", view.field("kind"))
+        origins = [o for o in view.field("origins").replace(",", " ").split() if o]
+        secret, key = facts.keys.new(kind, label=view.field("label"), origins=origins)
+        number = str(key.id)
+    elif do == "rotate":
+        secret, _ = facts.keys.rotate(int(number))
+    elif do == "revoke":
+        facts.keys.revoke(int(number))
+    view.host.record(view.request, f"keys.{do}", number)
+    return secret
+
+
+def _notes(view: View, facts: Facts) -> str:
+    if view.field("do") == "remove":
+        facts.annotations.remove(int(view.field("id")))
+    else:
+        try:
+            day = date.fromisoformat(view.field("day"))
+        except ValueError:
+            raise UsageError(text("'{value}' is not a date or time", value=view.field("day")), code="UP621") from None
+        facts.annotations.add(day, view.field("body"), who=view.person.name)
+    view.host.record(view.request, "notes.change", view.field("day"))
+    return ""
+
+
+def _role(view: View) -> Role:
+    return cast(Role, view.field("role", "viewer"))
+
+
+def _moment(view: View, micros: int) -> str:
+    return format_date(
+        datetime.fromtimestamp(micros / 1e6, UTC).astimezone(view.calendar.zone), locale=current_locale()
+    )

@@ -1,0 +1,198 @@
+"""A result as the pages show it: the answer first, numbers second, the method last.
+
+Everything is read from the result's tables and charts; nothing here knows a verb's fields.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from markupsafe import Markup
+
+from upswing.core.i18n import current_locale, text
+from upswing.core.numbers import format_count, format_date, format_seconds
+from upswing.core.results import Chart, Column, Result, Table, Unit, plain
+from upswing.report.charts import draw, labels_of, series_of
+from upswing.report.tables import Links, table_html
+from upswing.web.host import Annotation
+
+_INTERACTIVE = frozenset({"line", "interval", "bar", "stacked", "flow"})
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A chart over its table.
+
+    Args:
+        title: what it shows.
+        svg: the drawing, complete without any script.
+        data: the same numbers for the interactive drawing.
+        table: the numbers as a table.
+    """
+
+    title: str
+    svg: Markup
+    data: dict[str, object]
+    table: Markup
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """A table that stands for itself."""
+
+    title: str
+    html: Markup
+    note: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the templates read of a result."""
+
+    title: str
+    verdict: str
+    caveats: tuple[tuple[str, str], ...]
+    main: tuple[Figure | Numbers, ...]
+    more: tuple[Numbers, ...]
+    how: tuple[tuple[str, str], ...]
+    definition: str
+    sql: tuple[str, ...]
+    window: str
+    timezone: str
+    cost: str
+    names: tuple[str, ...] = field(default=())
+
+
+def shown(
+    result: Result, *, links: Callable[[str], Links | None] | None = None, annotations: Sequence[Annotation] = ()
+) -> Shown:
+    """Lay a result out.
+
+    Args:
+        result: the answer of any verb.
+        links: for the name of a table, where its cells lead to.
+        annotations: marked on charts over time.
+    """
+    tables = {table.name: table for table in result.tables()}
+    charts = [chart for chart in result.charts() if chart.table in tables]
+    in_table = {chart.table: chart for chart in charts if chart.kind in ("funnel", "triangle")}
+    drawn = {chart.table for chart in charts if chart.kind not in ("funnel", "triangle")}
+    main: list[Figure | Numbers] = []
+    more: list[Numbers] = []
+    for position, (name, table) in enumerate(tables.items()):
+        found = links(name) if links is not None else None
+        html = table_html(table, in_table.get(name), links=found)
+        pictures = [figure(c, table, html, annotations) for c in charts if c.table == name and name in drawn]
+        main += [f for f in pictures if f.svg]
+        if name not in drawn and (position == 0 or name in in_table):
+            main.append(Numbers(str(table.title), html, str(table.note), name))
+        elif name not in drawn or not any(f.svg for f in pictures):
+            more.append(Numbers(str(table.title), html, str(table.note), name))
+    how = result.how
+    return Shown(
+        title=str(result.title()),
+        verdict=str(result.verdict()),
+        caveats=tuple((c.code, str(c.message)) for c in how.caveats),
+        main=tuple(main),
+        more=tuple(more),
+        how=_how(result),
+        definition=json.dumps({k: plain(v) for k, v in how.definition.items()}, ensure_ascii=False, indent=1),
+        sql=how.sql,
+        window=f"{_day(how.window.start)} – {_day(how.window.stop)}",
+        timezone=how.window.timezone,
+        cost=_cost(result),
+        names=tuple(tables),
+    )
+
+
+def figure(chart: Chart, table: Table, html: Markup, annotations: Sequence[Annotation] = ()) -> Figure:
+    """One chart with everything a page needs of it."""
+    data = chart_data(chart, table, annotations) if chart.kind in _INTERACTIVE and table.rows else {}
+    return Figure(str(chart.title), draw(chart, table), data, html, table.name)
+
+
+def chart_data(chart: Chart, table: Table, annotations: Sequence[Annotation] = ()) -> dict[str, object]:
+    """The numbers of a chart as the script `charts.js` reads them; full precision, the same as the table's."""
+    keys = [column.key for column in table.columns]
+    unit: Unit = _column(table, chart.y[0]).unit
+    if chart.kind == "flow":
+        target = keys.index(chart.series or "target")
+        step = keys.index("position") if "position" in keys else None
+        flows = [
+            [str(row[keys.index(chart.x)]), str(row[target]), plain(row[keys.index(chart.y[0])])]
+            + ([] if step is None else [plain(row[step])])
+            for row in table.rows
+        ]
+        other = str(text("(other)"))
+        return {"kind": "flow", "title": str(chart.title), "unit": unit, "flows": flows, "other": other}
+    band = "lower" in chart.y and "upper" in chart.y
+    plainly = Chart(
+        chart.kind, chart.table, chart.title, chart.x, tuple(k for k in chart.y if k not in ("lower", "upper")) if band else chart.y,
+        chart.series,
+    )  # fmt: skip
+    limits = (
+        Chart(chart.kind, chart.table, chart.title, chart.x, ("lower", "upper")) if band and not chart.series else None
+    )
+    labels = labels_of(chart, table)
+    marks = [
+        [a.day.isoformat(), a.text] for a in annotations if a.day.isoformat() in {str(label)[:10] for label in labels}
+    ]
+    return {
+        "kind": "line" if chart.kind == "interval" else chart.kind,
+        "title": str(chart.title),
+        "unit": unit,
+        "x": str(_column(table, chart.x).label),
+        "labels": labels,
+        "series": [{"name": name, "values": values} for name, values in series_of(plainly, table)],
+        "band": [values for _, values in series_of(limits, table)] if limits else [],
+        "open": _open(table, keys),
+        "marks": marks,
+    }
+
+
+def _open(table: Table, keys: Sequence[str]) -> list[int]:
+    """Positions whose period is not over, where the table says so."""
+    if "complete" not in keys:
+        return []
+    return [i for i, row in enumerate(table.rows) if row[keys.index("complete")] is False]
+
+
+def _column(table: Table, key: str) -> Column:
+    return next(c for c in table.columns if c.key == key)
+
+
+def _how(result: Result) -> tuple[tuple[str, str], ...]:
+    how = result.how
+    rows = [
+        (text("Method"), how.method),
+        (text("Range"), f"{_moment(how.window.start)} – {_moment(how.window.stop)} ({how.window.timezone})"),
+        (text("Events read"), "" if how.events is None else format_count(how.events)),
+        (text("Users looked at"), "" if how.users is None else format_count(how.users)),
+        (text("Data as of"), "" if how.data_as_of is None else _moment(how.data_as_of)),
+        (text("Engine"), how.engine),
+        (text("Time taken"), ", ".join(f"{k} {_seconds(s)}" for k, s in how.timings.items())),
+    ]
+    return tuple((str(k), str(v)) for k, v in rows if str(v))
+
+
+def _cost(result: Result) -> str:
+    parts = [] if result.how.events is None else [str(text("{n} events", n=format_count(result.how.events)))]
+    if result.how.timings:
+        parts.append(_seconds(sum(result.how.timings.values())))
+    return " · ".join(parts)
+
+
+def _seconds(value: float) -> str:
+    return format_seconds(value, locale=current_locale())
+
+
+def _day(value: object) -> str:
+    return format_date(value.date() if hasattr(value, "date") else value, locale=current_locale())  # type: ignore[arg-type]
+
+
+def _moment(value: object) -> str:
+    return format_date(value, locale=current_locale())  # type: ignore[arg-type]

@@ -1,0 +1,128 @@
+"""The pages, mounted on the server."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from upswing.core.errors import UpswingError
+from upswing.core.i18n import text, use_locale
+from upswing.server.errors import NotAllowedError, NotSignedInError, status_of
+from upswing.server.state import LocalPerson, Role
+from upswing.web.host import Host
+from upswing.web.render import STATIC, render_problem
+from upswing.web.view import Problem, View, address
+
+Handler = Callable[[View], Response]
+Demo = Callable[[Path, Path], Path]
+"""Writes the demo's definitions below the first folder and its events below the second; gives the file of events."""
+
+KEPT: Final = "public, max-age=31536000, immutable"
+
+
+class Pages:
+    """Collects routes; each gets a `View` and answers on a thread of its own, in the visitor's language.
+
+    Args:
+        host: the server's side.
+        demo: makes the demo's events, where it can be had.
+    """
+
+    def __init__(self, host: Host, demo: Demo | None = None) -> None:
+        self.host = host
+        self.demo = demo
+        host.demo = demo is not None
+        self.routes: list[Route] = []
+
+    def get(self, path: str, handler: Handler, *, role: Role = "viewer") -> None:
+        """Answer GET."""
+        self.routes.append(Route(path, self._endpoint(handler, role, posted=False), methods=["GET"]))
+
+    def post(self, path: str, handler: Handler, *, role: Role = "editor") -> None:
+        """Answer a posted form that carries the visitor's token."""
+        self.routes.append(Route(path, self._endpoint(handler, role, posted=True), methods=["POST"]))
+
+    def _endpoint(self, handler: Handler, role: Role, *, posted: bool) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            form = await request.form() if posted else FormData()
+            try:
+                return await run_in_threadpool(self._answer, handler, request, form, role, posted)
+            finally:
+                await form.close()
+
+        return endpoint
+
+    def _answer(self, handler: Handler, request: Request, form: FormData, role: Role, posted: bool) -> Response:
+        person = self.host.person(request)
+        if person is None:
+            here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+            return RedirectResponse(address("/sign-in", {"next": here}), status_code=303)
+        view = View(request, self.host, person, form)
+        with use_locale(view.locale):
+            try:
+                if posted and not self.host.trusts(request, view.field("token")):
+                    raise NotAllowedError(text("this form is too old; open the page again"))
+                if not view.may(role):
+                    raise NotAllowedError(text("this needs the role {role}", role=role))
+                return handler(view)
+            except NotSignedInError:
+                return RedirectResponse("/sign-in", status_code=303)
+            except UpswingError as error:
+                return render_problem(view, problem_of(error), status=status_of(error))
+
+
+def problem_of(error: UpswingError) -> Problem:
+    """An error in the visitor's words."""
+    lines = tuple(str(p) for p in error.problems) if len(error.problems) > 1 else ()
+    hint = error.hint or (error.problems[0].hint if error.problems else None)
+    return Problem(str(error.message), error.code, str(hint or ""), lines)
+
+
+def add_pages(app: FastAPI, *, demo: Demo | None = None) -> None:
+    """Mount every page on a server whose state is in ``app.state.upswing``.
+
+    Args:
+        app: made by `upswing.server.app.create_app`.
+        demo: makes the demo's events for an empty workspace; without it the page names the command.
+    """
+    from upswing.web.routes import ALL
+
+    pages = Pages(Host(app.state.upswing), demo)
+    for module in ALL:
+        module.mount(pages)
+    app.router.routes.extend(pages.routes)
+    app.mount("/static", Static(directory=STATIC), name="static")
+
+
+class Static(StaticFiles):
+    """Files whose content is part of their address: browsers may keep them for good."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """The file, to be kept when it is asked for by its content."""
+        response = await super().get_response(path, scope)
+        if response.status_code == 200 and b"v=" in scope.get("query_string", b""):
+            response.headers["cache-control"] = KEPT
+        return response
+
+
+def missing(request: Request, host: Host) -> Response:
+    """The page for an address that nothing answers."""
+    view = View(request, host, host.person(request) or LocalPerson())
+    with use_locale(view.locale):
+        message = str(text("There is no page at {path}", path=request.url.path[:200]))
+        return render_problem(view, Problem(message, "UP802", str(text("search for it with /"))), status=404)
+
+
+def wants_page(request: Request) -> bool:
+    """Whether a browser asks for a page, not a program for data."""
+    return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")

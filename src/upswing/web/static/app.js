@@ -1,0 +1,117 @@
+// Comfort on top of pages that work without it: keys, menus, growing lists, tidy addresses, suggestions, charts.
+import { suggest } from "./suggest.js";
+
+const own = document.querySelector("script[data-charts]").dataset;
+
+document.addEventListener("keydown", keys);
+document.addEventListener("click", closeMenus);
+document.addEventListener("formdata", tidy);
+document.addEventListener("input", grow);
+document.addEventListener("click", removeStep);
+document.addEventListener("htmx:after:swap", prepare);
+document.addEventListener("htmx:after:settle", prepare);
+prepare();
+progress();
+suggest(document);
+
+function prepare() {
+  for (const steps of document.querySelectorAll("[data-grows]")) {
+    for (const button of steps.querySelectorAll("[data-remove]")) {
+      button.hidden = button.closest("li").classList.contains("blank") || steps.querySelectorAll("li").length < 3;
+    }
+  }
+  for (const go of document.querySelectorAll("[data-question] > .go")) go.hidden = true; // changes ask by themselves
+  if (document.querySelector("upswing-chart") && !customElements.get("upswing-chart")) {
+    import(own.draw).then(({ define }) => define(own.charts));
+  }
+}
+
+// "g" then a letter opens a page; "/", "." and "?" open what stands at the top.
+let going = 0;
+function keys(event) {
+  const typing = event.target.closest?.("input, textarea, select, [contenteditable]");
+  if (event.key === "Escape") return escape(typing);
+  if (typing || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (Date.now() - going < 1200) {
+    going = 0;
+    const link = document.querySelector(`[data-go="${CSS.escape(event.key)}"]`);
+    if (link) { event.preventDefault(); link.click(); }
+    return;
+  }
+  const does = {
+    "g": () => { going = Date.now(); },
+    "/": () => document.getElementById("q").focus(),
+    ".": () => open("range"),
+    "?": () => document.getElementById("help").showModal(),
+  }[event.key];
+  if (does) { event.preventDefault(); does(); }
+}
+
+function open(id) {
+  const menu = document.getElementById(id);
+  menu.open = true;
+  menu.querySelector("input:not([type=hidden]), select")?.focus();
+}
+
+function escape(typing) {
+  for (const menu of document.querySelectorAll("[data-menu][open]")) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
+  if (typing && typing.id === "q") typing.blur();
+}
+
+function closeMenus(event) {
+  for (const menu of document.querySelectorAll("[data-menu][open]")) if (!menu.contains(event.target)) menu.open = false;
+}
+
+// Addresses hold what was said and nothing else.
+function tidy(event) {
+  if (!event.target.matches("[data-tidy]")) return;
+  const kept = [...event.formData.entries()].filter(([, value]) => value !== "");
+  for (const key of [...new Set(event.formData.keys())]) event.formData.delete(key);
+  for (const [key, value] of kept) event.formData.append(key, value);
+}
+
+// A list of steps always ends with a blank one.
+function grow(event) {
+  const item = event.target.closest("[data-grows] li.blank, [data-grows] li:last-child");
+  if (!item || !event.target.value || item.nextElementSibling) return;
+  const next = item.cloneNode(true);
+  const number = item.parentElement.children.length + 1;
+  const input = next.querySelector("input");
+  input.value = "";
+  input.id = `${input.name}-${number}`;
+  input.removeAttribute("aria-activedescendant");
+  next.querySelector("label").htmlFor = input.id;
+  next.querySelector("label").textContent = next.querySelector("label").textContent.replace(/\d+/, number);
+  next.classList.add("blank");
+  item.classList.remove("blank");
+  item.after(next);
+  prepare();
+}
+
+function removeStep(event) {
+  const button = event.target.closest("[data-remove]");
+  if (!button) return;
+  const form = button.closest("form");
+  button.closest("li").remove();
+  prepare();
+  form.dispatchEvent(new Event("change", { bubbles: true }));
+}
+
+// While an answer is on its way: how long already, and a way to stop waiting.
+function progress() {
+  let timer = 0;
+  document.addEventListener("htmx:before:request", (event) => {
+    if (!event.target.matches?.("[data-question]")) return;
+    const since = performance.now();
+    const out = document.querySelector("#progress output");
+    clearInterval(timer);
+    timer = setInterval(() => { if (out) out.textContent = `${((performance.now() - since) / 1000).toFixed(1)} s`; }, 100);
+  });
+  document.addEventListener("htmx:finally:request", () => clearInterval(timer));
+  document.addEventListener("click", (event) => {
+    if (event.target.closest("[data-cancel]")) htmx.trigger(document.querySelector("[data-question]"), "htmx:abort");
+  });
+}
