@@ -124,14 +124,21 @@ def fit_positive(
     n: float,
     confidence: float,
     method: str,
+    sketch: LogLikelihood | None = None,
 ) -> ModelFit[M]:
     """Maximise a log-likelihood over positive parameters, searching on the log scale from each start.
+
+    With a `sketch`, the log-likelihood of a part of the data, the starts lead to its peak first and the search on all
+    data sets out from there.
 
     The observed information is the central difference of the analytic gradient at the optimum. Limits are those of the
     profile likelihood: with a few hundred customers the likelihood is too skewed for symmetric ones, which in
     simulations of MBG/NBD held the truth in 89 % instead of 95 %.
     """
-    best = _search(log_likelihood, np.log(np.atleast_2d(np.asarray(starts, dtype=np.float64))), n)
+    log_starts = np.log(np.atleast_2d(np.asarray(starts, dtype=np.float64)))
+    if sketch is not None:
+        log_starts = np.clip(_search(sketch, log_starts, n), 1 - LOG_LIMIT, LOG_LIMIT - 1)[None, :]
+    best = _search(log_likelihood, log_starts, n)
     point = np.exp(best)
     value, slope = log_likelihood(point)
     information = _information(log_likelihood, best)

@@ -11,6 +11,7 @@ buys at a Poisson rate that is Gamma(r, alpha) over customers. They differ in ho
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
@@ -19,15 +20,17 @@ from numpy.typing import ArrayLike
 from scipy import special
 from scipy import stats as distributions
 
-from upswing.stats._arrays import FloatArray, Numbers, floats, fraction, plain, together
-from upswing.stats._optimise import ModelFit, fit_positive, unfitted
+from upswing.stats._arrays import FloatArray, IntArray, Numbers, floats, fraction, plain, together
+from upswing.stats._optimise import LogLikelihood, ModelFit, fit_positive, unfitted
 from upswing.stats.errors import InvalidInput, ShapeMismatch
 
 NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(48)
 STRETCH = 4
 """Exponent that spreads the nodes towards the far end, where the integrand has a fractional power."""
-CHUNK = 50_000
-"""Customers per block of the Pareto/NBD integral, so that memory stays flat at any number of customers."""
+SKETCHED = 20_000
+"""Rows from which the search sets out when there are many more."""
+CHUNK = 5_000
+"""Customers per block of the Pareto/NBD integral, so that a block stays in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,20 +238,26 @@ def fit_pareto_nbd(
     if not (rows[0] @ weight > 0):
         return unfitted(ParetoNbd, names, n=n, confidence=confidence, method="pareto_nbd")
 
-    def log_likelihood(point: FloatArray) -> tuple[float, FloatArray]:
-        value, slope = 0.0, np.zeros(4)
-        for start in range(0, weight.size, CHUNK):
-            part = slice(start, start + CHUNK)
-            each, slopes = _pareto_terms(point, *(column[part] for column in rows))
-            value += float(each @ weight[part])
-            slope += slopes @ weight[part]
-        return value, slope
+    def over(part: slice | IntArray) -> LogLikelihood:
+        mine, their_weight = tuple(column[part] for column in rows), weight[part]
+
+        def log_likelihood(point: FloatArray) -> tuple[float, FloatArray]:
+            value, slope = 0.0, np.zeros(4)
+            for start in range(0, their_weight.size, CHUNK):
+                block = slice(start, start + CHUNK)
+                each, slopes = _pareto_terms(point, *(column[block] for column in mine))
+                value += float(each @ their_weight[block])
+                slope += slopes @ their_weight[block]
+            return value, slope
+
+        return log_likelihood
 
     scale = float(rows[2] @ weight) / n
     starts = [[0.5, scale / 3, 0.5, scale / 3], [1.0, scale, 1.5, scale]]
     return fit_positive(
-        log_likelihood, ParetoNbd, names, starts=starts, n=n, confidence=confidence, method="pareto_nbd"
-    )
+        over(slice(None)), ParetoNbd, names, starts=starts, n=n, confidence=confidence, method="pareto_nbd",
+        sketch=_sketch(over, weight),
+    )  # fmt: skip
 
 
 def _fit_geometric(
@@ -267,40 +276,79 @@ def _fit_geometric(
     if not (rows[0] @ weight > 0):
         return unfitted(build, names, n=n, confidence=confidence, method=method)
 
-    def log_likelihood(point: FloatArray) -> tuple[float, FloatArray]:
-        each, slopes = _geometric_terms(point, *rows, extra=build.extra_chances)
-        return float(each @ weight), slopes @ weight
+    def over(part: slice | IntArray) -> LogLikelihood:
+        x_, last, age_ = (column[part] for column in rows)
+        mine = weight[part]
+        # Half of the terms know the count alone, of which there are few.
+        counts, slot = np.unique(x_, return_inverse=True)
+        times = np.bincount(slot, weights=mine)
+
+        def log_likelihood(point: FloatArray) -> tuple[float, FloatArray]:
+            by_count, count_slopes = _count_terms(point, counts, extra=build.extra_chances)
+            by_time, time_slopes = _time_terms(point, x_, last, age_, extra=build.extra_chances)
+            return float(by_count @ times + by_time @ mine), count_slopes @ times + time_slopes @ mine
+
+        return log_likelihood
 
     scale = float(rows[2] @ weight) / n
     starts = [[0.5, scale / 3, 0.8, 2.0], [1.0, scale, 1.0, 5.0]]
-    return fit_positive(log_likelihood, build, names, starts=starts, n=n, confidence=confidence, method=method)
+    return fit_positive(
+        over(slice(None)), build, names, starts=starts, n=n, confidence=confidence, method=method,
+        sketch=_sketch(over, weight),
+    )  # fmt: skip
+
+
+def _sketch(over: Callable[[slice | IntArray], LogLikelihood], weight: FloatArray) -> LogLikelihood | None:
+    """The log-likelihood of some of the rows, for finding the neighbourhood of the peak; none where all are few."""
+    if weight.size <= 2 * SKETCHED:
+        return None
+    return over(np.sort(np.random.default_rng(0).choice(weight.size, SKETCHED, replace=False)))
 
 
 def _geometric_terms(
     point: FloatArray, x: FloatArray, last: FloatArray, age: FloatArray, *, extra: int
 ) -> tuple[FloatArray, FloatArray]:
     """Log-likelihood per row, and its gradient, shape (4, n): equation (6), `extra` chances to leave added."""
+    by_count, count_slopes = _count_terms(point, x, extra=extra)
+    by_time, time_slopes = _time_terms(point, x, last, age, extra=extra)
+    return by_count + by_time, count_slopes + time_slopes
+
+
+def _count_terms(point: FloatArray, x: FloatArray, *, extra: int) -> tuple[FloatArray, FloatArray]:
+    """The part of `_geometric_terms` that knows only the number of purchases."""
     r, alpha, a, b = point
     k = x + extra
     psi = special.psi
-    common = special.gammaln(r + x) - special.gammaln(r) + r * np.log(alpha)
-    common += special.gammaln(a + b) + special.gammaln(b + k) - special.gammaln(b) - special.gammaln(a + b + k)
-    stays = -(r + x) * np.log(alpha + age)
-    may_leave = k > 0
-    tail = np.where(may_leave, b + k - 1, 1.0)
-    leaves = np.where(may_leave, np.log(a) - np.log(tail) - (r + x) * np.log(alpha + last), -np.inf)
-    together_ = np.logaddexp(stays, leaves)
-    p_stays, p_leaves = np.exp(stays - together_), np.exp(leaves - together_)
+    value = special.gammaln(r + x) - special.gammaln(r) + r * np.log(alpha)
+    value += special.gammaln(a + b) + special.gammaln(b + k) - special.gammaln(b) - special.gammaln(a + b + k)
     shared = psi(a + b) - psi(a + b + k)
+    buying = psi(r + x) - psi(r) + np.log(alpha)
+    return value, np.stack([buying, np.full(x.shape, r / alpha), shared, shared + psi(b + k) - psi(b)])
+
+
+def _time_terms(
+    point: FloatArray, x: FloatArray, last: FloatArray, age: FloatArray, *, extra: int
+) -> tuple[FloatArray, FloatArray]:
+    """The part of `_geometric_terms` that knows when: still there, or gone after the last purchase."""
+    r, alpha, a, b = point
+    power = r + x
+    log_age, log_last = np.log(alpha + age), np.log(alpha + last)
+    stays = -power * log_age
+    may_leave = x + extra > 0
+    tail = np.where(may_leave, b + x + extra - 1, 1.0)
+    leaves = np.where(may_leave, np.log(a / tail) - power * log_last, -np.inf)
+    value = np.logaddexp(stays, leaves)
+    p_stays = np.exp(stays - value)
+    p_leaves = np.where(may_leave, 1 - p_stays, 0.0)
     slopes = np.stack(
         [
-            psi(r + x) - psi(r) + np.log(alpha) - p_stays * np.log(alpha + age) - p_leaves * np.log(alpha + last),
-            r / alpha - (r + x) * (p_stays / (alpha + age) + p_leaves / (alpha + last)),
-            shared + p_leaves / a,
-            shared + psi(b + k) - psi(b) - p_leaves / tail,
+            -p_stays * log_age - p_leaves * log_last,
+            -power * (p_stays / (alpha + age) + p_leaves / (alpha + last)),
+            p_leaves / a,
+            -p_leaves / tail,
         ]
     )
-    return common + together_, slopes
+    return value, slopes
 
 
 def _pareto_terms(point: FloatArray, x: FloatArray, last: FloatArray, age: FloatArray) -> tuple[FloatArray, FloatArray]:
