@@ -17,6 +17,7 @@ from upswing.core.i18n import text
 from upswing.core.units import DAY
 from upswing.engines.base import Query
 from upswing.events.log import EventLog
+from upswing.spec.steps import EventMatch
 from upswing.sql.template import q
 
 _CANDIDATES = 24
@@ -24,6 +25,8 @@ _LONGEST = 6
 _SOON = 30
 _MISHAP = re.compile(r"error|fail|crash|exception|错误|失败|报错|崩溃", re.IGNORECASE)
 """Things that happen to users are not milestones."""
+_PASSIVE = re.compile(r"receiv|deliver|bounce|impression|收到|送达|曝光", re.IGNORECASE)
+"""Things that are done to users: somebody who only gets messages is not active."""
 _ONCE = 1.5
 """An event that its doers do more often than this on average is a habit."""
 _WINDOWS = (1, 3, 7, 14, 30, 60, 90)
@@ -72,6 +75,15 @@ def propose_milestones(log: EventLog, *, start: int, stop: int, declared: tuple[
     reach = tuple(float(np.isfinite(chain[:, i]).sum() / n_users) for i in range(len(order)))
     precedence = tuple(_precedes(chain[:, i - 1], chain[:, i]) for i in range(1, len(order)))
     return Milestones(tuple(names[i] for i in order), reach, precedence, _window(chain), bool(declared))
+
+
+def activity(log: EventLog) -> EventMatch:
+    """What counts as being active: any event that a user does, not what happens to a user (an error, a message received).
+
+    Told by the events' names; ``*`` where no name says so.
+    """
+    done = [e for e in log.schema.events if not _MISHAP.search(e) and not _PASSIVE.search(e)]
+    return EventMatch(event="*") if not done or len(done) == len(log.schema.events) else EventMatch(any_of=sorted(done))
 
 
 def _candidates(log: EventLog, start: int, stop: int) -> tuple[str, ...]:

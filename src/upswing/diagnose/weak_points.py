@@ -112,24 +112,43 @@ class WeakPoint:
         """Whether it is a group of users or a week of entry."""
         return "cohort" if self.dimension == "week" or self.dimension.endswith(WITHIN) else "segment"
 
-    def sentence(self) -> Text:
-        """What a growth manager would say."""
+    @property
+    def who(self) -> str:
+        """The users concerned: ``platform = android, app_version = 3.2.0``."""
+        if self.dimension == "week":
+            return self.group
         if self.kind == "cohort":
-            inside = self.dimension.removesuffix(WITHIN) if self.dimension.endswith(WITHIN) else str(text("users"))
+            return f"{self.dimension.removesuffix(WITHIN)}, {self.group}"
+        names, values = self.dimension.split(" × "), self.group.split(" × ")
+        if len(names) != len(values):
+            return f"{self.dimension} = {self.group}"
+        return ", ".join(f"{name} = {value}" for name, value in zip(names, values, strict=True))
+
+    def sentence(self) -> Text:
+        """What a growth manager would say, with the size at the step."""
+        words = {"gap": self.gap_sentence(), "n": format_count(round(self.per_week)),
+                 "low": format_count(round(self.per_week_lower)), "high": format_count(round(self.per_week_upper))}  # fmt: skip
+        if self.kind == "cohort":
+            return text("{gap}. That is {n} users fewer per week [{low} to {high}]", **words)
+        return text("{gap}. Closing the gap is worth {n} users per week at this step [{low} to {high}]", **words)
+
+    def gap_sentence(self) -> Text:
+        """Who passes less often than whom, without the size."""
+        words = {"rate": format_rate(self.rate), "best": format_rate(self.reference_rate), "a": self.from_step,
+                 "b": self.to_step, "group": self.group}  # fmt: skip
+        if self.dimension == "week":
             return text(
-                "{inside}, weeks of entry {group}: only {rate} get from “{a}” to “{b}”, against {best} in the other weeks. "
-                "That is {n} users fewer per week [{low} to {high}]",
-                inside=inside, group=self.group, a=self.from_step, b=self.to_step, rate=format_rate(self.rate),
-                best=format_rate(self.reference_rate), n=format_count(round(self.per_week)),
-                low=format_count(round(self.per_week_lower)), high=format_count(round(self.per_week_upper)),
+                "Weeks of entry {group}: only {rate} get from “{a}” to “{b}”, against {best} in the other weeks",
+                **words,
+            )
+        if self.kind == "cohort":
+            return text(
+                "{inside}, weeks of entry {group}: only {rate} get from “{a}” to “{b}”, against {best} in the other weeks",
+                inside=self.dimension.removesuffix(WITHIN), **words,
             )  # fmt: skip
         return text(
-            "{dimension} = {group}: only {rate} get from “{a}” to “{b}”, against {best} for {reference}. Closing the gap is "
-            "worth {n} users per week at this step [{low} to {high}]",
-            dimension=self.dimension, group=self.group, reference=self.reference, rate=format_rate(self.rate),
-            a=self.from_step, b=self.to_step, best=format_rate(self.reference_rate),
-            n=format_count(round(self.per_week)), low=format_count(round(self.per_week_lower)),
-            high=format_count(round(self.per_week_upper)),
+            "{who}: only {rate} get from “{a}” to “{b}”, against {best} for {reference}",
+            who=self.who, reference=self.reference.replace(" × ", ", "), **words,
         )  # fmt: skip
 
 
@@ -151,14 +170,12 @@ def find_weak_points(
     aside = [np.zeros(len(depth), dtype=bool) for _ in steps]
     found: list[WeakPoint] = []
     refused: set[tuple[str, str, int]] = set()
+    by_step: dict[int, list[_Candidate]] = {}
     while len(found) < MOST:
-        candidates = [
-            c
-            for d in divisions
-            for s in range(1, len(steps))
-            for c in _candidates(d, depth, steps, s, aside[s], weeks)
-            if c.key not in refused
-        ]
+        for s in range(1, len(steps)):
+            if s not in by_step:  # only the step at which users were set aside has to be looked at again
+                by_step[s] = [c for d in divisions for c in _candidates(d, depth, steps, s, aside[s], weeks)]
+        candidates = [c for step in by_step.values() for c in step if c.key not in refused]
         if not candidates:
             break
         corrected = np.atleast_1d(adjust(np.array([c.point.p_value for c in candidates]), method="benjamini_yekutieli"))
@@ -175,7 +192,25 @@ def find_weak_points(
         if whole.gap_lower > 0 and best.point.gap >= SHADOW * whole.gap:
             found.append(replace(whole, p_value=p_value))
             aside[best.point.step - 1] |= best.members & (depth >= best.point.step - 1)
+            del by_step[best.point.step - 1]
     return sorted(found, key=lambda w: (-w.lost, w.dimension, w.group))
+
+
+def sides(point: WeakPoint, divisions: Sequence[Division]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The users of a weak point and those it is compared with, among the users that were divided.
+
+    Args:
+        point: found by `find_weak_points`.
+        divisions: the ones it was found in.
+    """
+    division = next(d for d in divisions if d.dimension == point.dimension)
+    if point.kind == "cohort":
+        first, _, last = point.group.partition(" – ")
+        low, high = division.groups.index(first), division.groups.index(last or first)
+        members = (division.codes >= low) & (division.codes <= high)
+        return members, (division.codes >= 0) & ~members
+    mine, other = division.groups.index(point.group), division.groups.index(point.reference)
+    return division.codes == mine, division.codes == other
 
 
 def closed_steps(

@@ -245,6 +245,7 @@ def explain_metric(
     known: Mapping[str, MetricDefinition] | None = None,
     dimensions: Sequence[str] = (),
     breaks: Sequence[TrackingBreak] | None = None,
+    successive: bool | None = None,
 ) -> Result:
     """Share the change of a metric between two windows among segments and effects; shares sum to the change.
 
@@ -257,6 +258,8 @@ def explain_metric(
         known: all metrics, for derived ones.
         dimensions: properties to look in; up to four are chosen if absent.
         breaks: tracking breaks, if they are known already.
+        successive: look also in properties whose values follow each other, as app versions do, for a sum; only where
+            `dimensions` are named, if absent.
 
     Raises:
         UsageError: UP661 a metric that is no sum and no ratio of sums, UP301 an unknown property.
@@ -264,14 +267,15 @@ def explain_metric(
     if metric.type == "derived":
         from upswing.metrics.explain_tree import explain_tree, tree_of_formula
 
-        return explain_tree(log, tree_of_formula(metric), known or {}, windows, dimensions=dimensions, breaks=breaks)
+        return explain_tree(log, tree_of_formula(metric), known or {}, windows, dimensions=dimensions, breaks=breaks,
+                            successive=successive)  # fmt: skip
     begun = clock.perf_counter()
     before, after = (window_parts(log, metric, *w) for w in (windows.before, windows.after))
     chosen = tuple(dimensions) or comparable_dimensions(
         log, start=windows.before[0], stop=windows.after[1], most=DIMENSIONS
     )
     coded = _codes(log, windows, before, after, chosen)
-    if before.is_sum and not dimensions:
+    if before.is_sum and not (bool(dimensions) if successive is None else successive):
         coded = {name: groups for name, groups in coded.items() if not _successive(*groups, before, after)}
         chosen = tuple(coded)
     splits = [s for s in (_dimension_split(name, *coded[name], before, after) for name in chosen) if s is not None]

@@ -208,6 +208,7 @@ def explain_tree(
     *,
     dimensions: Sequence[str] = (),
     breaks: Sequence[TrackingBreak] | None = None,
+    successive: bool | None = None,
     detailed: int = _DETAILED,
 ) -> TreeChangeResult:
     """Share the north star's change among the leaves of a tree, exactly.
@@ -223,6 +224,7 @@ def explain_tree(
         windows: the two windows.
         dimensions: properties to look in; chosen if absent.
         breaks: tracking breaks, if they are known already.
+        successive: as in `explain_metric`.
         detailed: how many leaves are split by segment.
 
     Raises:
@@ -241,7 +243,9 @@ def explain_tree(
     chosen = sorted({n.name: n for n in chosen}.values(), key=lambda n: -abs(n.contribution or 0))[:detailed]
     details = []
     for node in chosen:
-        found = explain_metric(log, metrics[node.name], windows, known=metrics, dimensions=dimensions, breaks=breaks)
+        found = explain_metric(
+            log, metrics[node.name], windows, known=metrics, dimensions=dimensions, breaks=breaks, successive=successive
+        )
         if isinstance(found, ChangeResult):
             details.append(found)
     caveats = _caveats(details, nodes, made, sides, immature)

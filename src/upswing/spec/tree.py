@@ -88,9 +88,15 @@ class _Place:
     key: bool = False
 
 
+def metrics_of(definitions: Definitions) -> dict[str, MetricDefinition]:
+    """All metrics of a workspace by name."""
+    found = definitions.by_kind.get("metric", {})
+    return {name: m for name, m in found.items() if isinstance(m, MetricDefinition)}
+
+
 def check_trees(definitions: Definitions, problems: Problems) -> None:
     """Record what is wrong with trees and derived metrics: unknown metrics, circles, units that do not fit."""
-    metrics = _metrics(definitions)
+    metrics = metrics_of(definitions)
     for problem in _metric_problems(definitions, metrics):
         problems.add(problem)
     for tree in definitions.by_kind.get("tree", {}).values():
@@ -110,11 +116,6 @@ def require_sound(definitions: Definitions) -> None:
     found = Problems()
     check_trees(definitions, found)
     found.raise_if_any()
-
-
-def _metrics(definitions: Definitions) -> dict[str, MetricDefinition]:
-    found = definitions.by_kind.get("metric", {})
-    return {name: m for name, m in found.items() if isinstance(m, MetricDefinition)}
 
 
 def _metric_problems(definitions: Definitions, metrics: Mapping[str, MetricDefinition]) -> Iterator[Problem]:

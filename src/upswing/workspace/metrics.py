@@ -95,10 +95,9 @@ class MetricVerbs(OpenWorkspace):
     @property
     def _metrics(self) -> dict[str, MetricDefinition]:
         """All metrics by name."""
-        from upswing.spec.metric import MetricDefinition
+        from upswing.spec.tree import metrics_of
 
-        found = self.definitions.by_kind.get("metric", {})
-        return {name: m for name, m in found.items() if isinstance(m, MetricDefinition)}
+        return metrics_of(self.definitions)
 
     def _metric(self, name: str) -> MetricDefinition:
         from upswing.spec.metric import MetricDefinition

@@ -1,18 +1,27 @@
-"""Verbs of the growth review."""
+"""Verbs of the growth review: each a thin call into `upswing.review`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from upswing.workspace.base import Moment, OpenWorkspace
 
 if TYPE_CHECKING:
-    from upswing.diagnose.review import GrowthReview
+    from upswing.core.results import Result
+    from upswing.review.points import GrowthPointsResult
+    from upswing.review.weekly import Declared, GrowthReview, Plugged
+
+SECTIONS: Final = ("experiments", "channels", "hypotheses")
+"""Verbs of other rooms that the review shows as they are, where the workspace has them and they have an answer."""
+CANDIDATES: Final = "growth_candidates"
+"""A room offers growth points by a method of this name on its mixin: no arguments, a list of `metrics.candidate.Candidate`."""
+NOTES: Final = "growth_notes"
+"""The journey room offers what people said: event or stage → tuple of `metrics.candidate.Evidence`."""
 
 
 class ReviewVerbs(OpenWorkspace):
-    """The main job: where growth is lost and what to work on next."""
+    """The main job: what moved and why, and what to work on next."""
 
     def report(
         self,
@@ -22,9 +31,10 @@ class ReviewVerbs(OpenWorkspace):
         within: str | None = None,
         start: Moment = None,
         stop: Moment = None,
+        closed: float = 0.5,
         progress: Callable[[object], None] | None = None,
     ) -> GrowthReview:
-        """Where is growth lost? Milestones, funnel, retention, lifecycle, slow steps and ranked weak points.
+        """The weekly growth review: what moved and why, growth points, alerts, and what the other rooms have running.
 
         Args:
             milestones: events of the main path, in order; those of ``upswing.yml`` or proposed from the events if absent.
@@ -32,16 +42,95 @@ class ReviewVerbs(OpenWorkspace):
             within: conversion window.
             start: first moment.
             stop: end, exclusive.
+            closed: share of each gap that is taken to close.
             progress: told the name of each part as it begins.
         """
-        from upswing.diagnose.review import review
+        from upswing.review.weekly import review
 
         return review(
+            self.log,
+            declared=self._declared(),
+            plugged=self._plugged(),
+            milestones=milestones or self.project.milestones,
+            dimensions=dimensions,
+            within=within,
+            start=start,
+            stop=stop,
+            closed=closed,
+            progress=progress,
+        )
+
+    def growth_points(
+        self,
+        *,
+        milestones: Sequence[str] = (),
+        dimensions: Sequence[str] = (),
+        within: str | None = None,
+        start: Moment = None,
+        stop: Moment = None,
+        closed: float = 0.5,
+        limit: int = 20,
+    ) -> GrowthPointsResult:
+        """What is worth fixing first: every room's weaknesses, sized in the north star per week, ranked.
+
+        Args:
+            milestones: events of the main path, in order; those of ``upswing.yml`` or proposed from the events if absent.
+            dimensions: properties to compare groups by; chosen if absent.
+            within: conversion window.
+            start: first moment.
+            stop: end, exclusive.
+            closed: share of each gap that is taken to close.
+            limit: points shown at most.
+        """
+        from upswing.review.points import growth_points
+        from upswing.review.setting import build_setting
+        from upswing.review.sources import BUILT_IN, missed_targets
+        from upswing.review.weekly import choose_north_star
+
+        declared, plugged = self._declared(), self._plugged(sections=False)
+        setting = build_setting(
             self.log,
             milestones=milestones or self.project.milestones,
             dimensions=dimensions,
             within=within,
             start=start,
             stop=stop,
-            progress=progress,
+            notes=dict(plugged.notes),
+            north_star=lambda path, weeks: choose_north_star(declared, path, weeks),
         )
+        sources = (*BUILT_IN, missed_targets(declared.funnels))
+        return growth_points(setting, sources=sources, extra=plugged.candidates, closed=closed, most=limit)
+
+    def _declared(self) -> Declared:
+        """Metrics, the tree and the funnels of the workspace; the first tree by name where there are several."""
+        from upswing.review.weekly import Declared
+        from upswing.spec.funnel import FunnelDefinition
+        from upswing.spec.tree import TreeDefinition, metrics_of, require_sound
+
+        require_sound(self.definitions)
+        trees = self.definitions.by_kind.get("tree", {})
+        first = trees[min(trees)] if trees else None
+        funnels = self.definitions.by_kind.get("funnel", {}).values()
+        return Declared(
+            metrics=metrics_of(self.definitions),
+            tree=first if isinstance(first, TreeDefinition) else None,
+            funnels=tuple(f for f in funnels if isinstance(f, FunnelDefinition)),
+        )
+
+    def _plugged(self, *, sections: bool = True) -> Plugged:
+        """What the other rooms hand over; a room that cannot answer yet is left out."""
+        from upswing.core.errors import UpswingError
+        from upswing.review.weekly import Plugged
+
+        shown: list[Result] = []
+        for name in SECTIONS if sections else ():
+            verb = getattr(self, name, None)
+            if verb is None:
+                continue
+            try:
+                shown.append(verb())
+            except UpswingError:
+                continue
+        candidates = getattr(self, CANDIDATES, None)
+        notes = getattr(self, NOTES, None)
+        return Plugged(tuple(shown), tuple(candidates() if candidates else ()), notes() if notes else {})
