@@ -89,20 +89,25 @@ def _written(body: object) -> bytes:
     return json.dumps(body).encode()
 
 
+def refusal(parse: Callable[[], None]) -> int | None:
+    """The status that a parser refuses with."""
+    try:
+        parse()
+    except ServerError as error:
+        return error.status
+    return None
+
+
 @pytest.mark.parametrize("protocol", PARSERS)
 @QUICK
 @given(data=st.data())
 def test_any_body_is_read_or_refused_with_a_client_error(protocol: str, data: st.DataObject) -> None:
     body = data.draw(st.one_of(bodies(protocol), st.binary(max_size=60), st.text(max_size=30).map(str.encode)))
     delivery = Delivery(NOW)
-    try:
-        PARSERS[protocol](body, delivery)
-    except ServerError as error:
-        assert error.status in (400, 413)
-        assert str(error.message)
-    else:
-        frame = delivery.frame()
-        assert frame is None or len(frame.split(b"\n")) == delivery.events + 1
+    refused = refusal(lambda: PARSERS[protocol](body, delivery))
+    assert refused in (None, 400, 413)
+    frame = delivery.frame()
+    assert refused or frame is None or len(frame.split(b"\n")) == delivery.events + 1
 
 
 @pytest.mark.parametrize("protocol", PARSERS)
@@ -387,10 +392,7 @@ def test_click_links() -> None:
 @given(st.dictionaries(st.text(max_size=12), st.text(max_size=30), max_size=6), st.text(max_size=12))
 def test_any_link_is_a_click_or_a_client_error(parameters: dict[str, str], platform: str) -> None:
     delivery = Delivery(NOW)
-    try:
-        clicks.take_click(platform, parameters, delivery)
-    except ServerError as error:
-        assert error.status == 400
-    else:
-        assert len(delivery.clicks) + len(delivery.refused) == 1
-        assert delivery.frame()
+    refused = refusal(lambda: clicks.take_click(platform, parameters, delivery))
+    assert refused in (None, 400)
+    assert refused or len(delivery.clicks) + len(delivery.refused) == 1
+    assert refused or delivery.frame()

@@ -258,8 +258,9 @@ def test_place_of_another_spool_is_not_taken_for_its_own(tmp_path: Path) -> None
             intake = make_intake(tmp_path / "b", fsync=False)
         intake.start()
         for i in range(1 if turn == "b" else 5):
-            put(intake, delivery(lambda d, i=i: d.event(0, {}, user="u", event="e", at=NOW, event_id=f"{turn}{i}",
-                                                        values={})))  # fmt: skip
+            made = Delivery(NOW)
+            made.event(0, {}, user="u", event="e", at=NOW, event_id=f"{turn}{i}", values={})
+            put(intake, made)
         assert intake.writer.drain()
         intake.close()
     with EventStore.open(tmp_path / "b" / "events.duckdb") as store:

@@ -29,7 +29,8 @@ def add_identities(store: EventStore, pairs: Iterable[Pair]) -> list[tuple[Pair,
         pairs: statements in any order.
 
     Returns:
-        The statements that cannot be, with the cause: an alias of itself by way of others.
+        The statements that cannot be, with the cause: an alias of itself by way of others, or of two ids from the same
+        moment.
     """
     wanted = sorted(dict.fromkeys(pairs), key=lambda pair: (pair[2], pair[0], pair[1]))
     if not wanted:
@@ -40,7 +41,10 @@ def add_identities(store: EventStore, pairs: Iterable[Pair]) -> list[tuple[Pair,
     for alias, canonical, at in wanted:
         if held.stands_for(alias, at) == canonical:
             continue
-        if held.circular(alias, canonical):
+        other = held.exactly(alias, at)
+        if other is not None:  # as `events.identity` has it: nobody is two people from the same moment
+            refused.append(((alias, canonical, at), f"{alias} → {other}, {canonical}"))
+        elif held.circular(alias, canonical):
             refused.append(((alias, canonical, at), f"{alias} → {canonical} → … → {alias}"))
         else:
             held.add(alias, canonical, at)
@@ -70,6 +74,10 @@ class _Held:
             return None
         before = [since for since in steps if since <= at]
         return steps[max(before) if before else min(steps)]
+
+    def exactly(self, alias: str, at: int) -> str | None:
+        """Whom an alias begins to stand for at this very moment."""
+        return self._steps.get(alias, {}).get(at)
 
     def circular(self, alias: str, canonical: str) -> bool:
         """Whether `canonical` leads to `alias` at any time."""
