@@ -28,6 +28,7 @@ def serve(workspace_dir: Path | None, host: str, port: int, hosts: tuple[str, ..
     try:
         from upswing.server.run import run
         from upswing.server.settings import ServerSettings
+        from upswing.web.site import add_pages
     except ImportError as error:
         raise UsageError(
             text("the server needs packages that are not installed: {name}", name=error.name),
@@ -35,4 +36,4 @@ def serve(workspace_dir: Path | None, host: str, port: int, hosts: tuple[str, ..
             hint=text("pip install 'upswing[web]'"),
         ) from None
     settings = ServerSettings(host=host, port=port, hosts=hosts, log_addresses=log_addresses)
-    run(workspace_dir or Path(), settings, say=say)
+    run(workspace_dir or Path(), settings, say=say, add=(add_pages,))

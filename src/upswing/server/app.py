@@ -8,13 +8,13 @@ from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 import upswing
 from upswing.core.errors import Problem, UpswingError, UsageError
 from upswing.core.i18n import text
-from upswing.server import api, asking, forwarding, health
+from upswing.server import api, asking, forwarding, health, parts
 from upswing.server.errors import NotAllowedError, no_such_address, no_such_method
 from upswing.server.headers import Surroundings, error_response
 from upswing.server.observe import Observations
@@ -64,14 +64,19 @@ def create_app(root: Path, settings: ServerSettings | None = None, *, local_toke
     app.include_router(asking.router)
     app.include_router(forwarding.router)
     app.include_router(api.router())
-    _mount_parts(app, state)
+    parts.mount_intake(app, state, parts.open_facts(state))
+    chosen.require_sign_in(configured=state.gate is not None and state.gate.configured())
+    _observe(state)
     _handle_errors(app)
     app.add_middleware(Surroundings, state=state)
     return app
 
 
-def _mount_parts(app: FastAPI, state: ServerState) -> None:
-    """Intake, sign-in and pages."""
+def _observe(state: ServerState) -> None:
+    seen, questions, storage = state.observations, state.questions, state.storage
+    seen.gauge("upswing_questions_open", "Questions that wait or run.", lambda: questions.waiting)
+    seen.gauge("upswing_answers_kept_bytes", "Memory of answers that are kept, about.", lambda: questions.kept_bytes)
+    state.ready["log"] = storage.problem
 
 
 @asynccontextmanager
@@ -93,9 +98,11 @@ def _handle_errors(app: FastAPI) -> None:
         assert isinstance(error, UpswingError)
         return error_response(error, request_id=request.state.request_id)
 
-    def http(request: Request, error: Exception) -> JSONResponse:
+    def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return error_response(_http_error(request, error), request_id=request.state.request_id)
+        state: ServerState = request.app.state.upswing
+        page = state.missing_page(request) if error.status_code == 404 and state.missing_page is not None else None
+        return page or error_response(_http_error(request, error), request_id=request.state.request_id)
 
     def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)

@@ -18,7 +18,7 @@ async def healthz() -> JSONResponse:
 
 
 @router.get("/readyz")
-async def readyz(request: Request) -> JSONResponse:
+def readyz(request: Request) -> JSONResponse:
     """Every part can do its work; 503 with the reasons otherwise."""
     reasons = {name: check() for name, check in state_of(request).ready.items()}
     failed = {name: reason for name, reason in reasons.items() if reason is not None}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import uvicorn
+from fastapi import FastAPI
 
 from upswing.core.errors import UsageError
 from upswing.core.i18n import text
@@ -19,13 +20,20 @@ from upswing.server.settings import ServerSettings
 _STOP_SECONDS = 20
 
 
-def run(root: Path, settings: ServerSettings, *, say: Callable[[object], None]) -> None:
+def run(
+    root: Path,
+    settings: ServerSettings,
+    *,
+    say: Callable[[object], None],
+    add: Sequence[Callable[[FastAPI], None]] = (),
+) -> None:
     """Serve a workspace until the process is asked to stop; questions under way are answered first.
 
     Args:
         root: folder of the workspace.
         settings: how to run.
         say: shows a sentence to people.
+        add: mount further parts on the application, e.g. pages.
 
     Raises:
         UsageError: UP602 the folder is not a workspace; UP650 beyond loopback without sign-in; UP653 the address cannot be
@@ -35,6 +43,8 @@ def run(root: Path, settings: ServerSettings, *, say: Callable[[object], None]) 
     token = secrets.token_urlsafe(32)
     with held(root), _listening(settings) as listening:
         app = create_app(root, settings, local_token=token)
+        for mount in add:
+            mount(app)
         log_to_stderr()
         host, port = listening.getsockname()[:2]
         config = uvicorn.Config(

@@ -85,6 +85,5 @@ def answers(good: dict[int, dict[str, Any]]) -> dict[int | str, dict[str, Any]]:
         status: {"description": meaning, "content": {"application/json": {"schema": ERROR}}}
         for status, meaning in _FAILURES.items()
     }
-    for status, answer in good.items():
-        found[status] = answer
+    found.update(good.items())
     return found

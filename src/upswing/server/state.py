@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
 
 from upswing.core.i18n import text
 from upswing.server.errors import NotAllowedError, NotSignedInError
@@ -72,6 +73,7 @@ class ServerState:
         facts: run-time facts (people, keys, audit), see `upswing.facts`.
         intake: events coming in, see `upswing.server.intake`.
         local_token: what the command line of this account shows, from the workspace's lock file.
+        missing_page: gives the page for an address that nothing answers, to browsers; None lets the error go out as JSON.
         ready: named checks of `/readyz`; each gives None, or why it is not ready.
         on_start: called when the server has started, in order.
         on_stop: called when it stops, in reverse order.
@@ -86,6 +88,7 @@ class ServerState:
     facts: object | None = None
     intake: object | None = None
     local_token: str = ""
+    missing_page: Callable[[Request], Response | None] | None = None
     ready: dict[str, Callable[[], str | None]] = field(default_factory=dict)
     on_start: list[Callable[[], None]] = field(default_factory=list)
     on_stop: list[Callable[[], None]] = field(default_factory=list)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeVar, cast
 
 import duckdb
 
-from upswing.core.errors import EngineError
+from upswing.core.errors import EngineError, UpswingError
 from upswing.core.i18n import text
 from upswing.engines.duckdb import connect
 from upswing.engines.live import LiveLog, LogRewrittenError
@@ -158,6 +158,14 @@ class Storage:
         """Let the next question see everything that is written."""
         if self._live is not None:
             self._live.refresh()
+
+    def problem(self) -> str | None:
+        """Why questions cannot be answered now; None if they can."""
+        try:
+            self.moment()
+        except UpswingError as error:
+            return str(error.message)
+        return None
 
     def _engine(self) -> Engine:
         if self._live is not None:
