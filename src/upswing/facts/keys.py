@@ -34,8 +34,8 @@ MARKS: Final[dict[KeyKind, str]] = {"intake": "upi_", "flag": "upf_"}
 
 OVERLAP: Final = Duration(7 * DAY)
 """How long the old key holds beside the new one after a rotation, unless told otherwise."""
-PER_SECOND: Final = 500
-"""Requests per second of a key, unless told otherwise."""
+PER_SECOND: Final[dict[KeyKind, int]] = {"intake": 20_000, "flag": 500}
+"""What a key may use per second, unless told otherwise: events of an intake key, requests of a flag key."""
 _FRESH_SECONDS: Final = 2.0
 
 
@@ -49,7 +49,7 @@ class Key:
         prefix: its first characters, to tell it by.
         label: which app carries it.
         origins: pages that may use it in a browser, as ``https://app.example.com``; empty or ``*`` = any page.
-        per_second: requests per second, in the long run.
+        per_second: events (intake) or requests (flag) per second, in the long run.
         created_at: µs UTC.
         replaces: number of the key it took over from.
         ends_at: when it stops or stopped to hold, µs UTC; None = not foreseen.
@@ -90,7 +90,7 @@ class Keys:
         self._read_at = float("-inf")
 
     def new(
-        self, kind: KeyKind, *, label: str, origins: Sequence[str] = (), per_second: int = PER_SECOND
+        self, kind: KeyKind, *, label: str, origins: Sequence[str] = (), per_second: int | None = None
     ) -> tuple[str, Key]:
         """Make a key.
 
@@ -98,7 +98,7 @@ class Keys:
             kind: ``intake`` sends events, ``flag`` reads flags.
             label: which app carries it.
             origins: pages that may use it in a browser; none given = any page.
-            per_second: requests per second, in the long run.
+            per_second: events (intake) or requests (flag) per second, in the long run.
 
         Returns:
             The key, which is stored nowhere, and what is kept of it.
@@ -109,8 +109,9 @@ class Keys:
         if kind not in KEY_KINDS:
             raise UsageError(text("there is no kind of key '{kind}'", kind=kind), code="UP831",
                              hint=did_you_mean(kind, KEY_KINDS))  # fmt: skip
+        per_second = PER_SECOND[kind] if per_second is None else per_second
         if not 1 <= per_second <= 1_000_000:
-            raise UsageError(text("a key needs between 1 and 1,000,000 requests per second"), code="UP833")
+            raise UsageError(text("a key needs a rate between 1 and 1,000,000 per second"), code="UP833")
         return self._insert(kind, label, [checked_origin(o) for o in origins], per_second, None, ends_old_at=None)
 
     def rotate(self, number: int, *, overlap: Duration = OVERLAP) -> tuple[str, Key]:
@@ -158,11 +159,20 @@ class Keys:
     def find(self, secret: str, kind: KeyKind) -> Key | None:
         """The key of a secret, if it is of this kind and holds. Changes made elsewhere are seen after 2 s."""
         with self._lock:
-            if time.monotonic() - self._read_at > _FRESH_SECONDS:
-                self._held = self._holding()
-                self._read_at = time.monotonic()
+            self._read()
             found = self._held.get(digest_of(secret))
         return found if found is not None and found.kind == kind and found.holds() else None
+
+    def any(self, kind: KeyKind) -> bool:
+        """Whether there is a key of this kind that holds."""
+        with self._lock:
+            self._read()
+            return any(key.kind == kind and key.holds() for key in self._held.values())
+
+    def _read(self) -> None:
+        if time.monotonic() - self._read_at > _FRESH_SECONDS:
+            self._held = self._holding()
+            self._read_at = time.monotonic()
 
     def _holding(self) -> dict[str, Key]:
         with self._facts.reading() as connection:

@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from upswing.core.calendar import Calendar, WeekStart
 from upswing.core.errors import UpswingError
 from upswing.spec.base import DurationField, Mistake, Spec
+from upswing.spec.operations import KeepRule, NotifySpec
 
 
 class EngineSpec(Spec):
@@ -54,6 +55,12 @@ class WorkspaceSpec(Spec):
     )
     engine: EngineSpec = Field(default_factory=EngineSpec, description="Where the events are.")
     source: SourceSpec | None = Field(default=None, description="Point at existing data instead of importing.")
+    facts: str | None = Field(
+        default=None,
+        description="Database of run-time facts, postgresql://…; secrets only as ${ENV}. SQLite if absent.",
+    )
+    keep: list[KeepRule] = Field(default_factory=list, description="How long events are kept; for ever if absent.")
+    notify: NotifySpec = Field(default_factory=NotifySpec, description="Who is told when something needs people.")
     milestones: list[str] = Field(default_factory=list, description="Events of the main path, in order, for reports.")
 
     @field_validator("timezone")
