@@ -258,6 +258,18 @@ def test_own_optimum_is_not_beaten_by_a_search_without_gradients():
     assert fit.log_likelihood >= -search.fun - 1e-6
 
 
+@pytest.mark.parametrize("name", MODELS)
+def test_setting_out_from_a_sample_leads_to_the_same_peak(name, monkeypatch):
+    fit_model, _ = MODELS[name]
+    rng = np.random.default_rng(3)
+    x, t_x, _, _ = simulate_buyers(rng, 3000, r=0.6, alpha=5, age=40.0, leaves=LEAVING[name])
+    whole = fit_model(x, t_x, np.full(3000, 40.0))
+    monkeypatch.setattr("upswing.stats.clv_continuous.SKETCHED", 300)
+    sampled = fit_model(x, t_x, np.full(3000, 40.0))
+    assert sampled.estimates == pytest.approx(whole.estimates, rel=2e-3)
+    assert sampled.log_likelihood == pytest.approx(whole.log_likelihood, abs=1e-4)
+
+
 def test_time_unit_moves_only_the_rates():
     rng = np.random.default_rng(1)
     x, t_x, _, _ = simulate_buyers(rng, 1500, r=0.6, alpha=5, age=40.0, leaves=LEAVING["pareto_nbd"])

@@ -28,7 +28,7 @@ NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(48)
 STRETCH = 4
 """Exponent that spreads the nodes towards the far end, where the integrand has a fractional power."""
 SKETCHED = 20_000
-"""Rows from which the search sets out when there are many more."""
+"""Customers from whose peak the search sets out when there are many more."""
 CHUNK = 5_000
 """Customers per block of the Pareto/NBD integral, so that a block stays in the processor's cache."""
 
@@ -238,8 +238,8 @@ def fit_pareto_nbd(
     if not (rows[0] @ weight > 0):
         return unfitted(ParetoNbd, names, n=n, confidence=confidence, method="pareto_nbd")
 
-    def over(part: slice | IntArray) -> LogLikelihood:
-        mine, their_weight = tuple(column[part] for column in rows), weight[part]
+    def over(part: IntArray | slice, their_weight: FloatArray) -> LogLikelihood:
+        mine = tuple(column[part] for column in rows)
 
         def log_likelihood(point: FloatArray) -> tuple[float, FloatArray]:
             value, slope = 0.0, np.zeros(4)
@@ -255,7 +255,7 @@ def fit_pareto_nbd(
     scale = float(rows[2] @ weight) / n
     starts = [[0.5, scale / 3, 0.5, scale / 3], [1.0, scale, 1.5, scale]]
     return fit_positive(
-        over(slice(None)), ParetoNbd, names, starts=starts, n=n, confidence=confidence, method="pareto_nbd",
+        over(slice(None), weight), ParetoNbd, names, starts=starts, n=n, confidence=confidence, method="pareto_nbd",
         sketch=_sketch(over, weight),
     )  # fmt: skip
 
@@ -276,9 +276,8 @@ def _fit_geometric(
     if not (rows[0] @ weight > 0):
         return unfitted(build, names, n=n, confidence=confidence, method=method)
 
-    def over(part: slice | IntArray) -> LogLikelihood:
+    def over(part: IntArray | slice, mine: FloatArray) -> LogLikelihood:
         x_, last, age_ = (column[part] for column in rows)
-        mine = weight[part]
         # Half of the terms know the count alone, of which there are few.
         counts, slot = np.unique(x_, return_inverse=True)
         times = np.bincount(slot, weights=mine)
@@ -293,16 +292,19 @@ def _fit_geometric(
     scale = float(rows[2] @ weight) / n
     starts = [[0.5, scale / 3, 0.8, 2.0], [1.0, scale, 1.0, 5.0]]
     return fit_positive(
-        over(slice(None)), build, names, starts=starts, n=n, confidence=confidence, method=method,
+        over(slice(None), weight), build, names, starts=starts, n=n, confidence=confidence, method=method,
         sketch=_sketch(over, weight),
     )  # fmt: skip
 
 
-def _sketch(over: Callable[[slice | IntArray], LogLikelihood], weight: FloatArray) -> LogLikelihood | None:
-    """The log-likelihood of some of the rows, for finding the neighbourhood of the peak; none where all are few."""
+def _sketch(over: Callable[[IntArray, FloatArray], LogLikelihood], weight: FloatArray) -> LogLikelihood | None:
+    """The log-likelihood of a random sample of customers, to find where the peak is; none where rows are few."""
     if weight.size <= 2 * SKETCHED:
         return None
-    return over(np.sort(np.random.default_rng(0).choice(weight.size, SKETCHED, replace=False)))
+    drawn = np.random.default_rng(0).multinomial(SKETCHED, weight / weight.sum())
+    rows = np.flatnonzero(drawn)
+    # blown up to the size of all, so that the search stops at the same precision
+    return over(rows, np.asarray(drawn[rows] * (weight.sum() / SKETCHED), dtype=np.float64))
 
 
 def _geometric_terms(
@@ -385,11 +387,13 @@ def _pareto_gone(point: FloatArray, x: FloatArray, last: FloatArray, age: FloatA
     to_alpha, to_beta = u + (alpha - c)[:, None], u + (beta - c)[:, None]
     log_alpha, log_beta = np.log(to_alpha), np.log(to_beta)
     log_u = np.log(u)
-    density = np.exp((r + x)[:, None] * (log_u - log_alpha) + (s + 1) * (log_u - log_beta))
+    density = (r + x)[:, None] * (log_u - log_alpha) + (s + 1) * (log_u - log_beta)
+    highest = density.max(axis=1)
+    density = np.exp(density - highest[:, None])
     density *= STRETCH * v ** (STRETCH - 1) * NODE_WEIGHTS
     total = density.sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        value = np.log(s) + np.log(half * total / power) - power * np.log(c + last)
+        value = np.log(s) + highest + np.log(half * total / power) - power * np.log(c + last)
         share = np.where(total[:, None] > 0, density / total[:, None], 0.0)
     slopes = np.stack(
         [
