@@ -71,7 +71,7 @@ BASE = {
     "users": ("--step", "view", "--step", "pay"),
     "metrics": ("paying",),
 }
-ROOM = [v for v in VERBS if v.group == VERBS[0].group or v.name in ("events", "segments", "users", "quarantine")]
+ROOM = [v for v in VERBS if v.name in (*BASE, "lifecycle", "stickiness", "paths", "events", "segments", "quarantine")]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ from upswing.core.calendar import Calendar
 from upswing.core.i18n import Text, text
 from upswing.core.results import Caveat, Cell, Chart, Column, HowComputed, Result, Table, Window
 from upswing.core.units import DAY
-from upswing.events.catalogue import Catalogue, catalogue
+from upswing.events.catalogue import Catalogue, catalogue, catalogue_of
+from upswing.events.log import EventLog
 from upswing.events.quality import Finding, check_quality
 from upswing.events.quarantine import QuarantinedRow, count_by_reason, quarantined
 from upswing.events.store import EventStore
@@ -137,6 +138,39 @@ def describe_events(store: EventStore, calendar: Calendar, event: str | None = N
     return EventsResult(
         how=_how(store, calendar, found, begun), catalogue=found, findings=findings, calendar=calendar, event=event
     )
+
+
+def describe_log(log: EventLog, event: str | None = None) -> EventsResult:
+    """Catalogue of a log that is read where it is; its quality is looked at when events are imported.
+
+    Args:
+        log: the log.
+        event: only this one.
+
+    Raises:
+        UsageError: UP302 no such event.
+    """
+    begun = clock.perf_counter()
+    log.require_events()
+    found = catalogue_of(log)
+    if event is not None:
+        entry = found.event(event)
+        found = Catalogue((entry,), tuple(p for p in found.properties if p.name in entry.properties))
+    lo, hi = log.resolve_range()
+    how = HowComputed(
+        definition={"event": event},
+        window=log.window(lo, hi),
+        method=text("Counts over the whole log, as recorded"),
+        events=log.schema.n_events,
+        users=log.schema.n_users,
+        data_as_of=log.calendar.local(hi - 1),
+        engine=log.engine.name,
+        caveats=(
+            Caveat("not_checked", text("events that are read where they are were not checked for their quality")),
+        ),
+        timings={"total": clock.perf_counter() - begun},
+    )
+    return EventsResult(how=how, catalogue=found, findings=(), calendar=log.calendar, event=event)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

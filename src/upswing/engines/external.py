@@ -66,12 +66,13 @@ class ExternalSource:
         self._connection = connection
         self._events = events
         connection.execute("SET GLOBAL TimeZone = " + exp.Literal.string(events.timezone).sql("duckdb"))
-        if events.path.suffix in _DUCKDB:
-            attach(connection, events.path)
         self._files: tuple[Path, ...] = ()
         self._properties: dict[str, Property] = {}
         self._seen = ""
         self._lock = Lock()
+        if events.path.suffix in _DUCKDB:
+            _files(events)
+            attach(connection, events.path)
         self.version()
 
     def version(self) -> str:
@@ -131,14 +132,13 @@ class ExternalSource:
 
     def _relate(self) -> None:
         scan = self._scan()
-        with self._connection.cursor() as cursor:
-            described = cursor.execute(q("SELECT * FROM $s AS e LIMIT 0", s=scan).sql("duckdb")).description
-        types = {str(name): str(kind) for name, kind, *_ in described}
+        types = self._types(scan)
         given = self._events
         for name in (given.time, given.user, given.event, given.event_id):
             if name is not None and name not in types:
                 message = text("no column '{name}' in '{path}'", name=name, path=given.path)
                 raise DataError(message, code="UP313", hint=did_you_mean(name, types))
+        self._require_times(types[given.time], scan)
         taken = {given.time, given.user, given.event, given.event_id}
         self._properties = {n: _property(n, kind) for n, kind in types.items() if n not in taken}
         name_column = column(given.event) if given.event else exp.Literal.string(given.event_name or "event")
@@ -163,6 +163,47 @@ class ExternalSource:
         )
         with self._connection.cursor() as cursor:
             cursor.execute(view.sql("duckdb"))
+
+    def _types(self, scan: exp.Expression) -> dict[str, str]:
+        """Column → type of what is there."""
+        try:
+            with self._connection.cursor() as cursor:
+                described = cursor.execute(q("SELECT * FROM $s AS e LIMIT 0", s=scan).sql("duckdb")).description
+        except duckdb.CatalogException:
+            raise self._no_table() from None
+        except duckdb.Error as error:
+            cause = str(error).strip().split("\n", 1)[0]
+            raise DataError(
+                text("{source} is truncated or damaged: {cause}", source=self._events.path, cause=cause),
+                code="UP325",
+                hint=text("copy it again from where it came"),
+            ) from None
+        return {str(name): str(kind) for name, kind, *_ in described}
+
+    def _no_table(self) -> DataError:
+        listed = q("SELECT table_name FROM duckdb_tables() WHERE database_name = 'log'")
+        with self._connection.cursor() as cursor:
+            names = [str(row[0]) for row in cursor.execute(listed.sql("duckdb")).fetchall()]
+        message = text("no table '{table}' in '{path}'", table=self._events.table, path=self._events.path)
+        return DataError(message, code="UP317", hint=did_you_mean(str(self._events.table), names))
+
+    def _require_times(self, kind: str, scan: exp.Expression) -> None:
+        """Text that is no time would leave every row out, and look like an empty log."""
+        if kind != "VARCHAR":
+            return
+        tree = q(
+            "SELECT count(*), count(TRY_CAST(t AS TIMESTAMPTZ)), min(t) FROM (SELECT $v AS t FROM $s AS e "
+            "WHERE $v IS NOT NULL LIMIT 10000)",
+            v=column(self._events.time), s=scan,
+        )  # fmt: skip
+        found = self._first(tree)
+        if found is not None and int(str(found[0])) and not int(str(found[1])):
+            raise DataError(
+                text("the column '{column}' of {source} holds no times, e.g. '{value}'", column=self._events.time,
+                     source=self._events.path, value=found[2]),
+                code="UP330",
+                hint=text("name another column under source.columns.time in upswing.yml"),
+            )  # fmt: skip
 
     def _scan(self) -> exp.Expression:
         if self._events.path.suffix in _DUCKDB:

@@ -6,11 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from sqlglot import exp
+
 from upswing.core.errors import UsageError, did_you_mean
 from upswing.core.i18n import text
-from upswing.engines.base import Property, PropertyType
+from upswing.engines.base import Property, PropertyType, Query
+from upswing.events.log import EventLog
 from upswing.events.statements import Fragment, listed, literal, name, statement
 from upswing.events.store import EventStore
+from upswing.sql.template import column, q
 
 _SHOWN: Final = 200
 
@@ -93,6 +97,53 @@ def catalogue(store: EventStore, *, top: int = 10) -> Catalogue:
     """
     properties = store.properties()
     return Catalogue(_events(store, properties), _properties(store, properties, top))
+
+
+def catalogue_of(log: EventLog, *, top: int = 10) -> Catalogue:
+    """The catalogue of a log that is not imported: the same questions, asked of any engine.
+
+    Args:
+        log: the log.
+        top: how many frequent values to list.
+    """
+    properties = log.schema.properties
+    tree = q(
+        "SELECT event, count(*), count(DISTINCT user_key), epoch_us(min(time)), epoch_us(max(time)) FROM events "
+        "GROUP BY event ORDER BY 2 DESC, 1"
+    )
+    assert isinstance(tree, exp.Select)
+    for held in properties.values():
+        tree = tree.select(q("count($c) > 0", c=column(held.column)))
+    events = tuple(_event(row, list(properties)) for row in log.engine.rows(Query(tree)))
+    return Catalogue(events, tuple(_property_of(log, held, top) for held in properties.values()))
+
+
+def _property_of(log: EventLog, held: Property, top: int) -> PropertyEntry:
+    value = column(held.column)
+    ranged = value if held.type in ("number", "integer", "time", "date") else q("NULL")
+    facts = q(
+        "SELECT count(*), count($c), count(DISTINCT $c), CAST(min($m) AS VARCHAR), CAST(max($m) AS VARCHAR) FROM events",
+        c=value, m=ranged,
+    )  # fmt: skip
+    events, filled, distinct, least, greatest = log.engine.rows(Query(facts))[0]
+    frequent: tuple[tuple[str, int], ...] = ()
+    if held.type in ("text", "boolean"):
+        listed_ = q(
+            "SELECT CAST($c AS VARCHAR), count(*) FROM events WHERE $c IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT $top",
+            c=value, top=top,
+        )  # fmt: skip
+        frequent = tuple((str(v)[:_SHOWN], int(str(n))) for v, n in log.engine.rows(Query(listed_)))
+    total = int(str(events))
+    return PropertyEntry(
+        held.name,
+        held.type,
+        int(str(filled)),
+        int(str(filled)) / total if total else 0.0,
+        int(str(distinct)),
+        None if least is None else str(least),
+        None if greatest is None else str(greatest),
+        frequent,
+    )
 
 
 def _events(store: EventStore, properties: Mapping[str, Property]) -> tuple[EventEntry, ...]:

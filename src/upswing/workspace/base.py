@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from upswing.core.errors import UsageError
+from upswing.core.errors import EngineError, UsageError
 from upswing.core.i18n import set_locale, text
 from upswing.spec.base import Definition
 from upswing.spec.definitions import PROJECT_FILE, Definitions, load_project
@@ -131,6 +131,15 @@ class OpenWorkspace:
 
     # -- segments and definitions, for the rooms' verbs ------------------------------------------------------------
 
+    @property
+    def imports(self) -> bool:
+        """Whether the workspace has an event log of its own, rather than events that are only read where they are."""
+        return self.project.source is None and self.project.engine.type == "duckdb"
+
+    def _require_own_log(self) -> None:
+        if not self.imports:
+            raise EngineError(text("the events of this workspace are kept elsewhere and only read"), code="UP708")
+
     def _reading(self) -> EventStore:
         """The log's own tables, for reading: other readers are not kept out."""
         import duckdb
@@ -138,6 +147,7 @@ class OpenWorkspace:
         from upswing.engines.source import open_error
         from upswing.events.store import EventStore
 
+        self._require_own_log()
         self.log.require_events()
         self.close()
         try:
@@ -149,6 +159,7 @@ class OpenWorkspace:
         """The log for writing: nobody else has it meanwhile."""
         from upswing.events.store import EventStore
 
+        self._require_own_log()
         self.close()
         return EventStore.open(self.log_path)
 

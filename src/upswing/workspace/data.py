@@ -133,8 +133,10 @@ class DataVerbs(OpenWorkspace):
 
     def events(self, event: str | None = None) -> Result:
         """What is in the log: events and properties with volumes, and findings about data quality."""
-        from upswing.diagnose.catalogue import describe_events
+        from upswing.diagnose.catalogue import describe_events, describe_log
 
+        if not self.imports:
+            return describe_log(self.log, event)
         with self._reading() as store:
             return describe_events(store, self.project.calendar, event)
 
