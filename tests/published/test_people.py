@@ -8,8 +8,6 @@ import pytest
 
 from tests.published.workspaces import import_table
 from tests.realdata import data_file
-from upswing.diagnose.distribution import distribution
-from upswing.spec.steps import EventMatch
 
 pytestmark = pytest.mark.realdata
 
@@ -53,8 +51,9 @@ def test_adopted_users(tmp_path, window, adopted):
     table = pd.read_parquet(data_file("relax_engagement/takehome_user_engagement.parquet"))
     assert len(table) == 207_917
     with import_table(tmp_path, table, user="user_id", time="time_stamp", event_name="login") as workspace:
-        found = distribution(workspace.log, EventMatch(event="login"), measure="active_days", window=window)
+        found = workspace.distribution(event="login", measure="active-days", window=window, bands="1,3")
     assert found.users == 8823
+    assert found.bands[1].users == adopted
     assert len(found.users_in(at_least=3)) == adopted
 
 
@@ -114,6 +113,17 @@ def test_slack_counts_more_people_than_the_public_messages_show(tmp_path):
     counted = np.array([ours[day] for day in days])
     assert counted.sum() < theirs.sum()
     assert np.corrcoef(counted, theirs)[0, 1] > 0.5
+    weekly = {day.day: day.wau for day in series if day.wau}
+    posts = table.assign(day=table["time"].dt.normalize())
+    for day in list(weekly)[::9]:  # the seven days that end with it, by hand
+        last = pd.Timestamp(day)
+        week = posts[(posts["day"] > last - pd.Timedelta(days=7)) & (posts["day"] <= last)]
+        assert weekly[day] == week["user"].nunique()
+    days = [day for day in weekly if day in slack.index]
+    theirs = slack.loc[days, "weekly_members_posting_messages"].to_numpy()
+    counted = np.array([weekly[day] for day in days])
+    assert (counted <= theirs + 2).all()
+    assert np.corrcoef(counted, theirs)[0, 1] > 0.8
 
 
 def test_oulad(tmp_path):
