@@ -9,6 +9,7 @@ from sqlglot import exp
 from tests.oracles.event import Event
 from upswing.core.calendar import Calendar
 from upswing.engines.base import Category, Key, LogSchema, Number, Property
+from upswing.engines.selection import mark_type
 from upswing.events.log import EventLog
 from upswing.sequences.batch import Sequences
 
@@ -74,7 +75,10 @@ class MemoryEngine:
             raw = np.ma.filled(np.ma.asarray(found[f"c{j}"]), np.nan if isinstance(column, Number) else -1)
             kinds = {Number: np.float64, Category: np.int32, Key: np.int64}
             columns.append(raw.astype(kinds[type(column)]))
-        times, marks = np.asarray(found["t"], dtype=np.int64), np.asarray(found["marks"], dtype=np.uint8)
+        times, marks = (
+            np.asarray(found["t"], dtype=np.int64),
+            np.asarray(found["marks"], dtype=mark_type(len(request.marks))),
+        )
         whole = Sequences(users, offsets, times, marks, tuple(columns))
         yield from whole.split(self.batches)
 

@@ -26,6 +26,7 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "tree": ("upswing.spec.tree", "TreeDefinition"),
     "aha": ("upswing.spec.aha", "AhaDefinition"),
     "hook": ("upswing.spec.hook", "HookDefinition"),
+    "quadrants": ("upswing.spec.quadrants", "QuadrantsDefinition"),
     "journey": ("upswing.spec.journey", "JourneyDefinition"),
     "hypothesis": ("upswing.spec.hypothesis", "HypothesisDefinition"),
     "experiment": ("upswing.spec.experiment", "ExperimentDefinition"),

@@ -9,7 +9,7 @@ from typing import Final, Literal
 import numpy as np
 
 from upswing.spec.hypothesis import HypothesisDefinition
-from upswing.stats.bayes import Prior, fit_prior, posterior
+from upswing.stats.bayes import Prior, fit_prior, normal_prior, posterior
 from upswing.stats.value_of_testing import three_point_moments, value_of_testing
 from upswing.strategy.calibration import Calibration, EndedExperiment
 
@@ -107,11 +107,18 @@ def judge(
 
 
 def prior_of(ended: Sequence[EndedExperiment], metric: str | None) -> Prior | None:
-    """What ended experiments say about the next relative effect: on the same metric if there are enough, else on all."""
+    """What ended experiments say about the next relative effect: on the same metric if there are enough, else on all.
+
+    It is the predictive distribution: the spread of true effects, and how well their mean is known.
+    """
     same = [e for e in ended if e.metric == metric]
     for found in (same, list(ended)):
         if len(found) >= _FEWEST:
-            return fit_prior([e.effect for e in found], [e.se for e in found])
+            noise = np.array([e.se for e in found])
+            learned = fit_prior([e.effect for e in found], noise)
+            spread = float(learned.sds[0])
+            of_mean = 1 / np.sqrt(float(np.sum(1 / (noise**2 + spread**2))))
+            return normal_prior(float(learned.means[0]), float(np.hypot(spread, of_mean)))
     return None
 
 

@@ -52,4 +52,23 @@ HOOK: Final = Verb(
     STRATEGY,
 )  # fmt: skip
 
-VERBS: Final[tuple[Verb, ...]] = (AHA, HOOK)
+QUADRANTS: Final = Verb(
+    "quadrants",
+    text("New users by desire and friction: who wants to, whom something stops, what to do for each"),
+    (
+        Param("name", text("Quadrants that are defined in the workspace"), positional=True),
+        Param("start_event", text("When users are looked at, e.g. account_created"), option="start"),
+        Param("outcome", text("What activates, e.g. entry_created")),
+        Param("before", text("Signals are looked for so long before the start, e.g. 1d")),
+        Param("after", text("And so long after it; activation counts only afterwards")),
+        Param("within", text("Time for activation, e.g. 2d")),
+        Param("desire", text("Signal of desire; proposed from the data if absent"), many=True),
+        Param("friction", text("Signal of friction; proposed from the data if absent"), many=True),
+        Param("by", text("Property to show the quadrants by, e.g. channel")),
+        Param("seed", text("Of the folds"), "integer"),
+        FROM, TO, SEGMENT,
+    ),
+    STRATEGY,
+)  # fmt: skip
+
+VERBS: Final[tuple[Verb, ...]] = (AHA, HOOK, QUADRANTS)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from upswing.diagnose.aha_result import AhaResult
     from upswing.spec.steps import EventMatch
     from upswing.strategy.hook_result import HookResult
+    from upswing.strategy.quadrants_result import QuadrantsResult
 
 
 class StrategyVerbs(OpenWorkspace):
@@ -74,6 +75,34 @@ class StrategyVerbs(OpenWorkspace):
         by, compared = self._comparison(by, stop)
         users = self._users(segment, stop)
         return hook(self.log, definition, start=start, stop=stop, by=by, users=users, segment=compared)
+
+    def quadrants(self, name: str | None = None, **question: Any) -> QuadrantsResult:
+        """New users by desire and friction: who wants to, whom something stops, and what to do for each.
+
+        Args:
+            name: quadrants of the workspace; or give `start_event` and `outcome`.
+            question: start_event, outcome, before, after, within, desire, friction, by, seed, start, stop, segment; see
+                ``upswing quadrants --help``. Without signals both sides are proposed from the data.
+        """
+        from upswing.spec.quadrants import QuadrantsDefinition
+        from upswing.strategy.quadrants import quadrants
+
+        options = Options(question)
+        segment, start, stop = options.take("segment"), options.take("start"), options.take("stop")
+        self._set_match(options, "start_event", "start")
+        self._set_match(options, "outcome")
+        for side in ("desire", "friction"):
+            self._set_signals(options, side)
+        definition = self._definition(
+            "quadrants", QuadrantsDefinition, name, options, needed="--start EVENT --outcome EVENT --before 1d"
+        )
+        return quadrants(self.log, definition, start=start, stop=stop, users=self._users(segment, stop))
+
+    def _set_signals(self, options: Options, key: str) -> None:
+        """Read signals: events as written on the command line, or mappings as in YAML."""
+        written = options.take(key, [])
+        if written:
+            options.set(key, [_plain(self._match(s, key)) if isinstance(s, str) else s for s in written])
 
     def _set_match(self, options: Options, key: str, target: str | None = None) -> None:
         """Read an event as written on the command line or in YAML."""
