@@ -30,7 +30,7 @@ _LEVEL: Final = 0.05
 _SHOWN_SHARE: Final = 0.05
 _MOSTLY: Final = 0.6
 _LITTLE: Final = 0.3
-_STAYS: Final = 0.5
+_PART, _GONE = 0.1, 0.01
 OTHER: Final = "(other)"
 
 
@@ -51,8 +51,8 @@ class SegmentRow:
         total: their sum.
         lower: lower limit of the total at 95 %.
         upper: upper limit.
-        p_value: of rate and mix against none, Holm over all segments of the property.
-        matters: rate and mix are beyond chance, and at least 5 % of all such movement.
+        p_value: of what sets it apart (rate beyond the others', and mix), Holm over all segments of the property.
+        matters: that is beyond chance, and at least 5 % of all such movement.
     """
 
     dimension: str
@@ -258,8 +258,8 @@ def explain_metric(
         known: all metrics, for derived ones.
         dimensions: properties to look in; up to four are chosen if absent.
         breaks: tracking breaks, if they are known already.
-        successive: look also in properties whose values follow each other, as app versions do, for a sum; only where
-            `dimensions` are named, if absent.
+        successive: look also in properties whose values follow each other, as app versions do; only where `dimensions` are
+            named, if absent.
 
     Raises:
         UsageError: UP661 a metric that is no sum and no ratio of sums, UP301 an unknown property.
@@ -275,7 +275,7 @@ def explain_metric(
         log, start=windows.before[0], stop=windows.after[1], most=DIMENSIONS
     )
     coded = _codes(log, windows, before, after, chosen)
-    if before.is_sum and not (bool(dimensions) if successive is None else successive):
+    if not (bool(dimensions) if successive is None else successive):
         coded = {name: groups for name, groups in coded.items() if not _successive(*groups, before, after)}
         chosen = tuple(coded)
     splits = [s for s in (_dimension_split(name, *coded[name], before, after) for name in chosen) if s is not None]
@@ -356,12 +356,16 @@ def _codes(log: EventLog, windows: Windows, before: Parts, after: Parts, dimensi
 def _successive(
     names: tuple[str, ...], codes0: NDArray[np.int64], codes1: NDArray[np.int64], before: Parts, after: Parts
 ) -> bool:
-    """Whether values follow each other, as app versions do: that one took the other's place explains no sum."""
-    shares = [
-        np.bincount(codes, parts.denominator, len(names)) / max(float(parts.denominator.sum()), 1.0)
-        for codes, parts in ((codes0, before), (codes1, after))
-    ]
-    return float(np.minimum(*shares).sum()) < _STAYS
+    """Whether values follow each other, as app versions do: that one took the other's place is no reason.
+
+    Told by a value of a tenth or more that is gone while the whole lost less than half of what was its.
+    """
+    sizes = [np.bincount(c, p.denominator, len(names)) for c, p in ((codes0, before), (codes1, after))]
+    old, new = float(sizes[0].sum()), float(sizes[1].sum())
+    if not (old and new):
+        return False
+    gone = (sizes[0] >= _PART * old) & (sizes[1] < _GONE * new)
+    return bool(gone.any() and old - new < float(sizes[0][gone].sum()) / 2)
 
 
 def _without_lone(
@@ -546,7 +550,11 @@ def _split_table(split: DimensionSplit, metric: MetricDefinition) -> Table:
         Column("total", text("Together"), unit),
         Column("lower", text("from"), unit),
         Column("upper", text("to"), unit),
-        Column("matters", text("Stands out"), doc=text("rate and mix together are beyond chance, and not a trifle")),
+        Column(
+            "matters",
+            text("Stands out"),
+            doc=text("its rate beyond the others' and its mix are beyond chance, and no trifle"),
+        ),
     )
     rows: list[tuple[Cell, ...]] = [
         (r.segment, r.users_before, r.users_after, r.value_before, r.value_after, r.rate, r.mix, r.volume, r.total,

@@ -8,6 +8,8 @@ from upswing.core.i18n import Text, current_locale
 from upswing.core.numbers import MISSING, format_value
 from upswing.core.results import Unit
 
+_WHOLE: Final = 1000
+"""From here on decimals say nothing."""
 _CHANGE_UNITS: Final[dict[str, Unit]] = {"ratio": "difference"}
 
 
@@ -29,10 +31,11 @@ class Quantity(Text):
         if self.value is None:
             return MISSING
         locale = current_locale()
+        plain: Unit = "number" if self.unit == "money" and abs(self.value) >= _WHOLE else self.unit
         if not self.change:
-            return format_value(_readable(self.value), self.unit, locale=locale)
-        unit = _CHANGE_UNITS.get(self.unit, self.unit)
-        shown = format_value(_readable(self.value) if unit == self.unit else self.value, unit, locale=locale)
+            return format_value(_readable(self.value), plain, locale=locale)
+        unit = _CHANGE_UNITS.get(self.unit, plain)
+        shown = format_value(_readable(self.value) if unit == plain else self.value, unit, locale=locale)
         return "+" + shown if self.value > 0 and not shown.startswith(("+", MISSING)) else shown
 
     def __hash__(self) -> int:
@@ -44,4 +47,4 @@ class Quantity(Text):
 
 def _readable(value: float) -> float:
     """Large numbers without decimals that say nothing."""
-    return float(round(value)) if abs(value) >= 1000 else value
+    return float(round(value)) if abs(value) >= _WHOLE else value

@@ -78,7 +78,7 @@ class Split:
         volume: effect of the changed number of users, as if all had grown alike.
         total: rate + mix + volume.
         error: standard error of `total`.
-        excess: rate + mix: what sets the segment apart from the others.
+        excess: what sets the segment apart from the others: its rate beyond theirs, and its mix.
         excess_error: standard error of `excess`.
         change: of the whole; the sum of `total`.
         change_error: standard error of `change`.
@@ -126,7 +126,7 @@ def split_change(before: Moments, after: Moments, *, is_sum: bool, rest: int | N
         none = np.full(n, np.nan)
         unknown = (np.nan, np.nan, np.nan)
         return Split(none, none, none, none, none, none, none, np.nan, np.nan, unknown, False)
-    rate, mix, volume, change = found
+    (rate, mix, volume), excess, change = found[:3], found[3], found[4]
     total = rate + mix + volume
     require_sum(total, change)
     spread = _spread(inputs, before, after, is_sum, rest)
@@ -211,7 +211,7 @@ class Finding:
 def find_segments(cells: Cells, *, is_sum: bool, deepest: int = 2) -> tuple[list[Finding], float]:
     """The few disjoint segments that carry a change beyond chance, sharpest first, and what all others carry.
 
-    A segment counts when what sets it apart (rate and mix, against all others) goes with the whole, is at least
+    A segment counts when what sets it apart (its rate beyond that of all others, and its mix) goes with the whole, is at least
     `MIN_SHARE` of the change, and is beyond chance after Bonferroni over all segments looked at. The sharpest (most
     standard errors) is taken, its users are set aside, and the rest is looked at again, as long as the rest itself moved
     beyond chance.
@@ -283,14 +283,18 @@ def _sharpness(cells: Cells, members: NDArray[np.bool_], free: NDArray[np.bool_]
     parts = _parts(inputs, is_sum, 0)
     if parts is None:
         return 0.0
-    excess = float(parts[0][1] + parts[1][1])
+    excess = float(parts[3][1])
     if excess / change < MIN_SHARE:
         return 0.0
     error = float(_spread(inputs, before, after, is_sum, 0)[3])
     return abs(excess) / error if error > 0 else 0.0
 
 
-def _parts(inputs: Floats, is_sum: bool, rest: int | None) -> tuple[Floats, Floats, Floats, float] | None:
+_Effects = tuple[Floats, Floats, Floats, Floats, float]
+"""Rate, mix, volume and excess per segment, and the change of the whole."""
+
+
+def _parts(inputs: Floats, is_sum: bool, rest: int | None) -> _Effects | None:
     n = len(inputs) // 4
     n0, d0, n1, d1 = inputs[:n], inputs[n : 2 * n], inputs[2 * n : 3 * n], inputs[3 * n :]
     if d0.sum() <= 0 or d1.sum() <= 0:
@@ -300,14 +304,18 @@ def _parts(inputs: Floats, is_sum: bool, rest: int | None) -> tuple[Floats, Floa
         return None
     if is_sum:
         found = total_change(n0, d0, n1, d1)
-        return found.rate, (n1 - n0) - found.rate - found.volume, found.volume, found.change
+        mix = (n1 - n0) - found.rate - found.volume
+        return found.rate, mix, found.volume, found.rate + mix, found.change
     found = rate_change(n0, d0, n1, d1)
     mix = found.mix
+    share0, share1 = d0 / d0.sum(), d1 / d1.sum()
+    mean, moved = (share0 + share1) / 2, share1 - share0
+    common = float(found.rate.sum())
     if rest is not None:
-        moved = d1 / d1.sum() - d0 / d0.sum()
         if abs(moved[rest]) > 1e-12:
             mix = mix - moved * (mix[rest] / moved[rest])
-    return found.rate, mix, found.volume, found.change
+        common = float(found.rate[rest] / mean[rest]) if mean[rest] > 0 else 0.0
+    return found.rate, mix, found.volume, found.rate - mean * common + mix, found.change
 
 
 def _spread(inputs: Floats, before: Moments, after: Moments, is_sum: bool, rest: int | None) -> Floats:
@@ -318,8 +326,8 @@ def _spread(inputs: Floats, before: Moments, after: Moments, is_sum: bool, rest:
         found = _parts(point, is_sum, rest)
         if found is None:
             return np.full(2 * n + 4, np.nan)
-        rate, mix, volume, change = found
-        return np.concatenate((rate + mix + volume, rate + mix, [rate.sum(), mix.sum(), volume.sum(), change]))
+        rate, mix, volume, excess, change = found
+        return np.concatenate((rate + mix + volume, excess, [rate.sum(), mix.sum(), volume.sum(), change]))
 
     slope = np.zeros((len(inputs), 2 * n + 4))
     for k, value in enumerate(inputs):

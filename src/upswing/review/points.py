@@ -92,7 +92,7 @@ class GrowthPointsResult(Result):
             Column("place", text("What is not passed")),
             Column("who", text("By whom")),
             Column("rate", text("Pass rate"), "ratio"),
-            Column("reference", text("Best comparable or target"), "ratio"),
+            Column("reference", text("Reference"), "ratio", text("of the best comparable users, or the target")),
             Column("per_week", text("Users/week"), "number", text("who come to it now")),
             Column("worth", text("Worth of one"), "number",
                    text("what one more who passes adds to “{star}” over {n} weeks", star=star, n=self.north_star.horizon)),

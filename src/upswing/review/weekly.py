@@ -117,7 +117,7 @@ class GrowthReview(Result):
         said: list[Text | str] = [self._path_sentence()]
         if self.moved is not None:
             said.append(self.moved.verdict())
-            said += self.moved.reasons()[:3]
+            said += [detail.verdict() for detail in self.moved.details[:2]]
         said += [self.points.sentence(p) for p in self.points.points[:3] if p.sound and p.gain > 0]
         if not any(p.sound and p.gain > 0 for p in self.points.points):
             said.append(self.points.verdict())
