@@ -1,4 +1,9 @@
+import csv
+import io
+
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.events.conftest import rows_of
 from upswing.core.calendar import Calendar
@@ -6,6 +11,7 @@ from upswing.core.errors import DataError, UsageError
 from upswing.events.importer import import_files
 from upswing.events.mapping import ColumnMapping
 from upswing.events.quarantine import count_by_reason, quarantined
+from upswing.events.store import EventStore
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
@@ -94,6 +100,42 @@ def test_bad_rows_go_to_quarantine_with_line_and_reason(store, load):
     }
     assert summary.quarantined == count_by_reason(store)
     assert store.count("SELECT rows_quarantined FROM imports") == 8
+
+
+def lines_of(content):
+    """Row → line on which it begins, by the standard library's reader."""
+    reader, begins, found = csv.reader(io.StringIO(content, newline="")), 1, []
+    for row in reader:
+        found.append((begins, row))
+        begins = reader.line_num + 1
+    return found
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["2026-01-01", "2026-01-01", "nonsense", ""]),
+            st.sampled_from(["x", "two\nlines", "a\n\nb\nc", 'quo"te\n', ""]),
+            st.sampled_from([(), (), (), ("more",), ("one\nmore", "and")]),
+        ),
+        max_size=12,
+    ),
+    st.sampled_from(["note", "a\nnote"]),
+)
+def test_lines_where_rows_span_several(tmp_path_factory, rows, head):
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["user", "time", "event", head])
+    writer.writerow(["u", "2026-01-01", "e", "good"])
+    writer.writerows(["u", time, "e", note, *more] for time, note, more in rows)
+    content = out.getvalue()
+    folder = tmp_path_factory.mktemp("lines")
+    (folder / "f.csv").write_text(content, newline="")
+    expected = sorted(line for line, row in lines_of(content)[1:] if len(row) != 4 or row[1] in ("nonsense", ""))
+    with EventStore.create(folder / "events.duckdb") as store:
+        import_files(store, [folder / "f.csv"], calendar=Calendar(), mapping=ColumnMapping(time_format="iso"))
+        assert sorted(r.line for r in quarantined(store)) == expected
 
 
 def test_text_above_one_per_cent_makes_the_column_text(store, load):

@@ -35,6 +35,9 @@ def test_rows_are_tried_again_under_another_format(store, load):
     assert summary.rows_added == 1
     assert rows_of(store, "p")[-1] == ("d", 1767398400_000_000, "x", 4)
     assert count_by_reason(store) == {"malformed_row": 1, "missing_user": 1}
+    still = next(r for r in quarantined(store) if r.reason == "missing_user")
+    assert still.line == 6
+    assert still.source.endswith(".csv")  # the file, not the second try
     with pytest.raises(DataError) as caught:
         retry_quarantine(store, mapping=ColumnMapping(), calendar=Calendar(), source="no such file")
     assert caught.value.code == "UP345"

@@ -12,7 +12,7 @@ import pytest
 
 from tests.events.conftest import rows_of
 from upswing.core.calendar import Calendar
-from upswing.core.errors import DataError, EngineError, UsageError
+from upswing.core.errors import EngineError, UsageError
 from upswing.events.compact import compact
 from upswing.events.importer import import_files
 from upswing.events.store import EventStore, spill_folder

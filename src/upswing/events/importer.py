@@ -21,7 +21,7 @@ from upswing.events.duplicates import SKIPPED, mark_duplicates
 from upswing.events.files import InputFile, expand
 from upswing.events.mapping import ColumnMapping
 from upswing.events.prepare import OnProposal, Prepared, prepare
-from upswing.events.readers import ROW, Staged, drop, stage, stage_table
+from upswing.events.readers import ROW, Staged, drop, places, stage, stage_table
 from upswing.events.statements import Fragment, listed, literal, name, statement
 from upswing.events.store import EventStore, Progress, spill_folder
 from upswing.events.summary import REASONS, ImportSummary
@@ -245,11 +245,14 @@ class _Import:
     def _record(self, import_id: int, file: Prepared, quarantined: dict[str, int]) -> None:
         """One row in imports, and the rows set aside with their reasons."""
         store, staged = self.store, file.staged
-        found: list[list[object]] = [
-            [import_id, staged.source, r.line, r.reason, str(r.message), r.raw] for r in staged.rejects
-        ]
-        if file.flaws:
-            found += self._flawed(import_id, file)
+        flawed = self._flawed(file) if file.flaws else []
+        found: list[list[object]] = []
+        if flawed or staged.rejects:
+            where = places(store, staged)
+            found = [
+                [import_id, staged.source, where.of_reject(r), r.reason, str(r.message), r.raw] for r in staged.rejects
+            ]
+            found += [[import_id, *where.of_row(row), why, what, raw] for row, why, what, raw in flawed]
         for row in found:
             quarantined[str(row[3])] = quarantined.get(str(row[3]), 0) + 1
         insert_quarantine(store, found)
@@ -263,7 +266,8 @@ class _Import:
             ],
         )  # fmt: skip
 
-    def _flawed(self, import_id: int, file: Prepared) -> list[list[object]]:
+    def _flawed(self, file: Prepared) -> list[tuple[int, object, object, object]]:
+        """Rows that were split into columns and cannot be used: row, reason, detail, the row as JSON."""
         staged = file.staged
         reason = listed((statement("WHEN {c} THEN {r}", c=f.condition, r=literal(f.reason)) for f in file.flaws), " ")
         detail = listed((statement("WHEN {c} THEN {d}", c=f.condition, d=f.detail) for f in file.flaws), " ")
@@ -275,10 +279,7 @@ class _Import:
                 row=ROW, reason=reason, detail=detail, pairs=pairs, r=staged.relation, good=file.good,
             )
         )  # fmt: skip
-        return [
-            [import_id, staged.source, staged.line(int(str(row))), why, what or "", raw]
-            for row, why, what, raw in found
-        ]
+        return [(int(str(row)), why, what or "", raw) for row, why, what, raw in found]
 
     def _repeated(self) -> int:
         """Rows added that equal another row of their file; looked for among rows of one user and time only."""

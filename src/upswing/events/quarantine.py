@@ -28,7 +28,7 @@ class QuarantinedRow:
     Args:
         import_id: the import that met it.
         source: its file.
-        line: its line there, line breaks inside quotes not counted; None where unknown.
+        line: the line on which it begins there; None where unknown.
         reason: code, a key of `summary.REASONS`.
         detail: what exactly, e.g. the value that could not be read.
         raw: the row: a JSON object by column, or the line itself where it did not split into columns.
@@ -109,8 +109,8 @@ def retry_quarantine(
 ) -> ImportSummary:
     """Try the rows again that were split into columns, under another mapping or time format.
 
-    What is still bad goes back with its reason; the rest joins the log. Rows that did not split into columns stay where
-    they are: mend the file and import it again.
+    What is still bad goes back with its reason, file and line; the rest joins the log. Rows that did not split into columns
+    stay where they are: mend the file and import it again.
 
     Args:
         store: the log.
@@ -123,11 +123,12 @@ def retry_quarantine(
     """
     where = Fragment("json_valid(raw) AND json_type(raw) = 'OBJECT' AND ($source IS NULL OR source = $source)")
     taken = store.rows(
-        statement("SELECT rowid, raw FROM quarantine WHERE {w} ORDER BY rowid", w=where), {"source": source}
+        statement("SELECT rowid, raw, source, line FROM quarantine WHERE {w} ORDER BY rowid", w=where),
+        {"source": source},
     )
     if not taken:
         raise DataError(text("no rows to try again are set aside"), code="UP345")
-    records = [json.loads(str(raw)) for _, raw in taken]
+    records = [json.loads(str(raw)) for _, raw, _, _ in taken]
     columns = list(dict.fromkeys(key for record in records for key in record))
     table = pa.table({f"c{i}": [_as_text(r.get(c)) for r in records] for i, c in enumerate(columns)})
     with engine_errors():
@@ -140,10 +141,11 @@ def retry_quarantine(
             f"quarantine {moment}",
             columns,
             statement("SELECT {picked} FROM upswing_retried", picked=picked),
+            [(str(file), None if line is None else int(str(line))) for _, _, file, line in taken],
         )
     finally:
         store.connection.unregister("upswing_retried")
-    ids = listed(literal(int(str(at))) for at, _ in taken)
+    ids = listed(literal(int(str(at))) for at, *_ in taken)
     return import_staged(
         store,
         staged,

@@ -11,8 +11,10 @@ from itertools import count
 from pathlib import Path
 from typing import Final, cast
 
+import numpy as np
 import pyarrow as pa
 from duckdb.sqltypes import DuckDBPyType
+from numpy.typing import NDArray
 
 from upswing.core.errors import DataError, EngineError
 from upswing.core.i18n import Text, text
@@ -60,9 +62,9 @@ class SourceColumn:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A row that could not even be split into columns."""
+    """A row that could not even be split into columns. `record` counts the file's records from 1."""
 
-    line: int | None
+    record: int | None
     reason: str
     message: Text | str
     raw: str | None
@@ -78,10 +80,12 @@ class Staged:
         relation: where its rows are; with the columns of `columns` and `ROW`.
         columns: the file's columns.
         rows: number of rows, rejected ones not counted.
-        first_line: line of row 0.
+        first_line: record of row 0, counted from 1 with the header.
         rejects: rows that are not in the relation.
         messages: what the user should know.
         tables: temporary tables to drop in the end.
+        quoted: whether a row may span several lines, with line breaks inside quotes.
+        origins: file and line of each row, where they are known from before.
     """
 
     source: str
@@ -93,13 +97,20 @@ class Staged:
     rejects: list[Reject] = field(default_factory=list)
     messages: list[Text] = field(default_factory=list)
     tables: list[Fragment] = field(default_factory=list)
+    quoted: bool = False
+    origins: Sequence[tuple[str, int | None]] = ()
 
-    def line(self, row: int) -> int:
-        """Line of a row, line breaks inside quotes not counted."""
+    def record(self, row: int) -> int:
+        """Number of a row's record in the file: from 1, rejected ones counted."""
         at = self.first_line + row
-        for rejected in sorted(r.line for r in self.rejects if r.line is not None):
+        for rejected in self.rejected:
             at += rejected <= at
         return at
+
+    @property
+    def rejected(self) -> list[int]:
+        """Records of the rejected rows, ascending."""
+        return sorted(r.record for r in self.rejects if r.record is not None)
 
 
 def stage(store: EventStore, file: InputFile, *, encoding: str | None = None) -> Staged:
@@ -136,14 +147,75 @@ def stage_table(store: EventStore, table: pa.Table, *, source: str) -> Staged:
     return Staged(source, None, relation, staged, table.num_rows, tables=[made])
 
 
-def stage_texts(store: EventStore, source: str, columns: Sequence[str], select: Fragment) -> Staged:
-    """Bring rows of text, made by a statement with columns c0, c1, …, into the staging area."""
+def places(store: EventStore, staged: Staged) -> Places:
+    """Where the rows of a staged file are: asked for only when there is something to report."""
+    if not staged.quoted:
+        return Places(staged, np.zeros(0, np.int64), np.zeros(0, np.int64))
+    counted = listed(
+        (statement("coalesce(length({c}) - length(replace({c}, chr(10), '')), 0)", c=c.column) for c in staged.columns),
+        " + ",
+    )
+    found = store.rows(
+        statement(
+            "SELECT {row}, n FROM (SELECT {row}, {counted} AS n FROM {r}) WHERE n > 0",
+            row=ROW, counted=counted, r=staged.relation,
+        )
+    )  # fmt: skip
+    records = [(staged.record(int(str(row))), int(str(n))) for row, n in found]
+    records += [(r.record, r.raw.count("\n")) for r in staged.rejects if r.record is not None and r.raw]
+    records += [(1, sum(c.name.count("\n") for c in staged.columns))]
+    ordered = np.array(sorted(records), dtype=np.int64).reshape(-1, 2)
+    return Places(staged, ordered[:, 0], np.cumsum(ordered[:, 1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Lines of a staged file's rows and rejects.
+
+    Args:
+        staged: the file.
+        records: records that hold line breaks inside quotes, ascending.
+        breaks: line breaks up to and including each of them.
+    """
+
+    staged: Staged
+    records: NDArray[np.int64]
+    breaks: NDArray[np.int64]
+
+    def of_row(self, row: int) -> tuple[str, int | None]:
+        """File, and line in it on which a row begins."""
+        if self.staged.origins:
+            return self.staged.origins[row]
+        return self.staged.source, self._line(self.staged.record(row))
+
+    def of_reject(self, reject: Reject) -> int | None:
+        """Line on which a rejected row begins."""
+        return None if reject.record is None else self._line(reject.record)
+
+    def _line(self, record: int) -> int:
+        before = int(np.searchsorted(self.records, record))  # records before this one
+        return record + (int(self.breaks[before - 1]) if before else 0)
+
+
+def stage_texts(
+    store: EventStore, source: str, columns: Sequence[str], select: Fragment,
+    origins: Sequence[tuple[str, int | None]] = (),
+) -> Staged:  # fmt: skip
+    """Bring rows of text, made by a statement with columns c0, c1, …, into the staging area.
+
+    Args:
+        store: the log.
+        source: what they are called.
+        columns: their names.
+        select: the statement.
+        origins: file and line of each row, in order.
+    """
     made = _fresh("stage")
     store.run(statement("CREATE TEMP TABLE {t} AS {select}", t=made, select=select))
     relation = statement("(SELECT rowid AS {row}, * FROM {t})", row=ROW, t=made)
     rows = store.count(statement("SELECT count(*) FROM {t}", t=made))
     staged = tuple(SourceColumn(n, name(f"c{i}")) for i, n in enumerate(columns))
-    return Staged(source, None, relation, staged, rows, tables=[made])
+    return Staged(source, None, relation, staged, rows, tables=[made], origins=origins)
 
 
 def drop(store: EventStore, staged: Staged) -> None:
@@ -207,7 +279,7 @@ def _read_csv(store: EventStore, file: InputFile, path: Path) -> Staged:
     found = _take_rejects(store, rejects)
     relation = statement("(SELECT rowid AS {row}, * FROM {t})", row=ROW, t=made)
     columns = tuple(SourceColumn(n, name(f"c{i}")) for i, n in enumerate(header))
-    return Staged(file.source, file.digest, relation, columns, rows, 2, found, [], [made])
+    return Staged(file.source, file.digest, relation, columns, rows, 2, found, [], [made], quoted=True)
 
 
 def _take_rejects(store: EventStore, table: str) -> list[Reject]:
@@ -352,7 +424,7 @@ def _read_lines(store: EventStore, path: Path, lines: Fragment) -> list[Reject]:
     invalid = "raw IS NOT NULL AND coalesce(json_type(CASE WHEN json_valid(raw) THEN raw END), '') <> 'OBJECT'"
     staged = Staged("", None, raw, (), 0, rejects=found)
     found += [
-        Reject(staged.line(int(str(row))), "invalid_json", text("not a JSON object"), str(line))
+        Reject(staged.record(int(str(row))), "invalid_json", text("not a JSON object"), str(line))
         for row, line in store.rows(
             statement("SELECT rowid, raw FROM {t} WHERE {invalid}", t=raw, invalid=Fragment(invalid))
         )
