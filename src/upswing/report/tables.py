@@ -12,6 +12,7 @@ from upswing.core.results import Cell, Chart, Column, Table, show
 
 _LIMIT = 400
 HEATS = 20
+_SHORT = 24
 
 Links = Callable[[int, str], str | None]
 """Address behind a cell, by the row's number and the column's key; None where there is none."""
@@ -61,7 +62,7 @@ def _triangle(table: Table, chart: Chart, links: Links | None) -> Markup:
                 continue
             unfinished = f"{column.key}_open" in keys and bool(row[keys.index(f"{column.key}_open")])
             link = links and links(number, column.key)
-            cells.append(_heat(value, column, unfinished) if i in shaded.values() else _cell(value, column, link))
+            cells.append(_heat(value, column, unfinished, link) if i in shaded.values() else _cell(value, column, link))
         body.append(Markup("<tr>") + Markup("").join(cells) + Markup("</tr>"))
     caption = Markup("<caption>{}</caption>").format(table.title) if str(table.title) else Markup("")
     return Markup('<table class="triangle">{}<thead><tr>{}</tr></thead><tbody>{}</tbody></table>{}').format(
@@ -76,21 +77,23 @@ def _head(column: Column) -> Markup:
 
 
 def _cell(value: Cell, column: Column, link: str | None = None) -> Markup:
-    right = Markup(' class="r"') if _right(column) else Markup("")
-    shown: Markup | str = show(value, column.unit)
-    if link:
-        shown = Markup('<a href="{}">{}</a>').format(link, shown)
-    return Markup("<td{}>{}</td>").format(right, shown)
+    shown = show(value, column.unit)
+    kind = ' class="r"' if _right(column) else ' class="t"' if len(shown) <= _SHORT else ""
+    return Markup("<td{}>{}</td>").format(Markup(kind), _linked(shown, link))  # noqa: S704 - one of three constants
 
 
-def _heat(value: Cell, column: Column, unfinished: bool) -> Markup:
+def _linked(shown: str, link: str | None) -> Markup | str:
+    return Markup('<a href="{}">{}</a>').format(link, shown) if link else shown
+
+
+def _heat(value: Cell, column: Column, unfinished: bool, link: str | None) -> Markup:
     if value is None:
         return Markup('<td class="cell"></td>')
     share = min(1.0, max(0.0, float(value))) if isinstance(value, int | float) else 0.0
     name = "cell" + (" strong" if share > 0.55 and not unfinished else "") + (" open" if unfinished else "")
     # a class, not a style attribute: the pages' Content-Security-Policy allows no style that is written into the page
     return Markup('<td class="{}"><span class="h{}">{}</span></td>').format(
-        name, round(HEATS * share), show(value, column.unit)
+        name, round(HEATS * share), _linked(show(value, column.unit), link)
     )
 
 

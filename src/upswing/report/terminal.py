@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table as RichTable
@@ -10,10 +11,12 @@ from rich.text import Text as RichText
 
 from upswing.core.i18n import text
 from upswing.core.numbers import MISSING
-from upswing.core.results import Result, Table
+from upswing.core.results import Chart, Result, Table
 
 _ROWS = 60
 _PIPED_WIDTH = 180
+_ESTIMATES = 30
+"""Intervals beyond this number are points of a curve."""
 
 
 def print_result(result: Result, *, console: Console | None = None) -> None:
@@ -23,7 +26,9 @@ def print_result(result: Result, *, console: Console | None = None) -> None:
     out.print(RichText(str(result.title()), style="bold"))
     if str(result.verdict()):
         out.print(RichText(str(result.verdict())))
-    curves = {chart.table for chart in result.charts() if chart.kind in ("line", "bar", "stacked", "interval")}
+    charts = result.charts()
+    curves = {chart.table for chart in charts if chart.kind in ("line", "bar", "stacked")}
+    curves |= {chart.table for chart in charts if chart.kind == "interval" and len(_rows(result, chart)) > _ESTIMATES}
     for index, table in enumerate(result.tables()):
         if index and (table.name in curves or len(table.rows) > _ROWS):
             continue  # the numbers behind a curve are for the page, --json and --csv
@@ -32,6 +37,10 @@ def print_result(result: Result, *, console: Console | None = None) -> None:
         if str(table.note):
             out.print(RichText(str(table.note), style="dim"))
     _print_how(result, out)
+
+
+def _rows(result: Result, chart: Chart) -> Sequence[object]:
+    return next((t.rows for t in result.tables() if t.name == chart.table), ())
 
 
 def _table(table: Table) -> RichTable:

@@ -136,8 +136,8 @@ def side_by_side(one: Table, other: Table, *, first: Text | str, second: Text | 
     rows: list[tuple[Cell, ...]] = []
     for row, old in zip(one.rows, other.rows, strict=False):
         a, b = row[index], old[there]
-        known = isinstance(a, int | float) and isinstance(b, int | float)
-        rows.append((row[0], a, b, a - b if known else None))  # type: ignore[operator]
+        gap = a - b if isinstance(a, int | float) and isinstance(b, int | float) else None
+        rows.append((row[0], a, b, gap))
     return Table("compared", "", columns, rows)
 
 

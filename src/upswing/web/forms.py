@@ -31,6 +31,11 @@ CHOICES: Final[dict[str, Text]] = {
     "recurring": text("every period they begin in"), "first-time": text("the first time in the range"),
     "first-ever": text("the first time ever"),
     "count": text("how often"), "sum": text("the sum of a property"), "active-days": text("active days"),
+    "previous": text("the period before"), "year": text("the year before"), "funnel": text("Funnel"),
+    "retention": text("Retention"), "lifecycle": text("Lifecycle"), "stickiness": text("Stickiness"), "paths": text("Paths"),
+    "interval": text("Intervals"), "distribution": text("Frequency"), "new": text("New"), "returning": text("Returning"),
+    "resurrecting": text("Resurrecting"), "dormant": text("Dormant"), "bh": text("Benjamini–Hochberg"),
+    "by": text("Benjamini–Yekutieli"),
     "posthog": text("PostHog"), "mixpanel": text("Mixpanel"), "amplitude": text("Amplitude"),
     "clickhouse": text("ClickHouse"), "growingio": text("GrowingIO"),
 }  # fmt: skip
@@ -56,6 +61,12 @@ LABELS: Final[dict[str, Text]] = {
     "session-gap": text("Ends after idle"), "hide": text("Leave out"), "group": text("Join as"),
     "repeats": text("Keep repeats"), "measure": text("Measure"), "property": text("Property"), "bands": text("Bands"),
     "milestone": text("Milestones"), "segment-by": text("Compare by"), "names": text("Metrics"),
+    "outcome": text("Outcome"), "day": text("Day"), "until": text("Until"), "times": text("Times"), "behaviour": text("Behaviour"),
+    "trigger": text("Trigger"), "action": text("Action"), "reward": text("Reward"), "investment": text("Investment"),
+    "activity": text("Activity"), "window": text("Window"), "days": text("Days"), "funnel": text("Funnel"),
+    "at": text("Step"), "cohort": text("Cohort"), "adjust": text("Adjusted for"), "share": text("Share"), "seed": text("Seed"),
+    "compare": text("Compared with"), "against": text("Against"), "fdr": text("False discoveries at most"), "of": text("Analysis"),
+    "counts": text("Counts"), "windows": text("Windows"), "correction": text("Correction"), "returns": text("Returns"),
     "from": text("From"), "to": text("To"), "segment": text("Segment"),
 }  # fmt: skip
 """Short labels; the parameter's own sentence stands beside the field."""

@@ -94,7 +94,8 @@ def spark(values: Sequence[float]) -> Markup:
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
     return Markup(
         '<svg class="spark" viewBox="0 0 {} {}" width="{}" height="{}" aria-hidden="true">'
-        '<polyline points="{}" fill="none" class="line s0"></polyline><circle class="s0" cx="{:.1f}" cy="{:.1f}" r="2.2"></circle></svg>'
+        '<polyline points="{}" fill="none" class="line s0"></polyline>'
+        '<circle class="s0" cx="{:.1f}" cy="{:.1f}" r="2.2"></circle></svg>'
     ).format(_WIDTH, _HEIGHT, _WIDTH, _HEIGHT, line, *points[-1])
 
 

@@ -86,6 +86,8 @@ _KEYS: Final = {
     "segments": "s",
 }
 _ORDER: Final = ("Diagnose", "Strategy", "Experiments", "Channels", "Reach", "Data")
+_TAKEN: Final = frozenset({"metrics"})
+"""Addresses that mean something else on a server: `/metrics` is what the operator's monitoring reads."""
 _OWN_PAGES: Final = frozenset({"events", "segments", "quarantine", "users"})
 
 
@@ -94,8 +96,7 @@ def rooms() -> tuple[Room, ...]:
     by_room: dict[str, tuple[Text | str, list[Page]]] = {}
     for verb in VERBS:
         if verb.name not in _OWN_PAGES:
-            name, pages = by_room.setdefault(verb.group.message, (verb.group, []))
-            pages.append(page_of(verb))
+            by_room.setdefault(verb.group.message, (verb.group, []))[1].append(page_of(verb))
     order = sorted(by_room, key=lambda r: _ORDER.index(r) if r in _ORDER else len(_ORDER))
     asked = [Room(by_room[name][0], tuple(by_room[name][1])) for name in order if name != "Data"]
     data = Room(
@@ -115,7 +116,8 @@ def rooms() -> tuple[Room, ...]:
 def page_of(verb: Verb) -> Page:
     """The page that asks a verb."""
     name = NAMES.get(verb.name, verb.name.replace("-", " ").capitalize())
-    return Page(f"/{verb.name}", name, verb.help, _KEYS.get(verb.name, ""), verb.name)
+    path = f"/ask/{verb.name}" if verb.name in _TAKEN else f"/{verb.name}"
+    return Page(path, name, verb.help, _KEYS.get(verb.name, ""), verb.name)
 
 
 def asked_verbs() -> tuple[Verb, ...]:

@@ -18,6 +18,7 @@ from upswing.report.charts import draw, labels_of, series_of
 from upswing.report.tables import Links, table_html
 from upswing.web.host import Annotation
 
+_SHORT = 40
 _INTERACTIVE = frozenset({"line", "interval", "bar", "stacked", "flow"})
 
 
@@ -88,7 +89,8 @@ def shown(
         html = table_html(table, in_table.get(name), links=found)
         pictures = [figure(c, table, html, annotations) for c in charts if c.table == name and name in drawn]
         main += [f for f in pictures if f.svg]
-        if name not in drawn and (position == 0 or name in in_table):
+        short = len(table.rows) <= _SHORT
+        if name not in drawn and (position == 0 or name in in_table or short):
             main.append(Numbers(str(table.title), html, str(table.note), name))
         elif name not in drawn or not any(f.svg for f in pictures):
             more.append(Numbers(str(table.title), html, str(table.note), name))

@@ -110,7 +110,7 @@ class Static(StaticFiles):
     async def get_response(self, path: str, scope: Scope) -> Response:
         """The file, to be kept when it is asked for by its content."""
         response = await super().get_response(path, scope)
-        if response.status_code == 200 and b"v=" in scope.get("query_string", b""):
+        if response.status_code == 200 and (b"v=" in scope.get("query_string", b"") or path.endswith(".woff2")):
             response.headers["cache-control"] = KEPT
         return response
 

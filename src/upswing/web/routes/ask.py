@@ -9,14 +9,16 @@ from functools import partial
 from typing import Any, Final
 
 from markupsafe import Markup
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
-from upswing.core.errors import UpswingError
+from upswing.core.errors import UpswingError, did_you_mean
 from upswing.core.i18n import Text, text
 from upswing.core.results import Result
-from upswing.report.tables import Links, table_html
+from upswing.report.tables import table_html
+from upswing.server.errors import NotFoundError
 from upswing.spec.funnel import FunnelDefinition
-from upswing.verbs import Verb, verb
+from upswing.verbs import VERBS, Verb
+from upswing.web.behind import links_behind
 from upswing.web.compared import Comparison, compare, side_by_side
 from upswing.web.forms import ELSEWHERE, Field, Query, arguments, asked, fields
 from upswing.web.render import render
@@ -69,7 +71,19 @@ class ProfileNote:
 def mount(pages: Pages) -> None:
     """A page for every verb of the registry that has none of its own."""
     for found in asked_verbs():
-        pages.get(f"/{found.name}", partial(question, chosen=found))
+        pages.get(page_of(found).path, partial(question, chosen=found))
+    pages.get("/ask/{name}", by_name)
+
+
+def by_name(view: View) -> Response:
+    """``/ask/VERB`` leads to the page of any verb."""
+    name = str(view.request.path_params["name"])
+    chosen = next((v for v in VERBS if v.name == name), None)
+    if chosen is None:
+        raise NotFoundError(
+            text("there is no question '{name}'", name=name), hint=did_you_mean(name, [v.name for v in VERBS])
+        )
+    return RedirectResponse(address(page_of(chosen).path, view.query), status_code=303)
 
 
 def question(view: View, *, chosen: Verb) -> Response:
@@ -123,36 +137,6 @@ def first_question(view: View, chosen: Verb) -> list[tuple[str, str]]:
     return found.get(chosen.name, [])
 
 
-def people_links(view: View, query: Query) -> dict[str, Links]:
-    """Where the numbers of a funnel lead to: the people who came to a step, and those who did not."""
-    kept = [(k, v) for k, v in query if k in ("step", "within", "from", "to", "segment")]
-    name = next((v for k, v in query if k == "name"), "")
-    other = {k for k, _ in query} - {
-        "step",
-        "within",
-        "from",
-        "to",
-        "segment",
-        "name",
-        "by",
-        "trend",
-        "limit",
-        "compare",
-    }
-    if other or any(v.startswith("segment:") for k, v in query if k == "by"):
-        return {}
-    base = [*kept, ("funnel", name)] if name else kept
-
-    def links(row: int, key: str) -> str | None:
-        if key == "users":
-            return address("/users", [*base, ("at", str(row + 1))])
-        if key == "rate_from_previous" and row:
-            return address("/users", [*base, ("at", str(row + 1)), ("dropped", "1")])
-        return None
-
-    return {"steps": links}
-
-
 def _answer(
     view: View, chosen: Verb, query: Query, suggested: bool
 ) -> tuple[Shown | None, Problem | None, Result | None]:
@@ -166,7 +150,7 @@ def _answer(
         if not suggested:
             raise
         return None, None, None
-    links = people_links(view, query) if chosen.name == "funnel" else {}
+    links = links_behind(chosen.name, query, result)
     return shown(result, links=links.get, annotations=view.host.annotations()), None, result
 
 
@@ -249,11 +233,3 @@ def _savable(chosen: Verb, query: Query, named: str) -> list[tuple[str, str]]:
     if named or not _is_named(chosen):
         return []
     return [("kind", chosen.name), *[(k, v) for k, v in query if k not in ("compare", "from", "to", "segment")]]
-
-
-def chosen_verb(name: str) -> Verb | None:
-    """A verb by name, if there is one."""
-    try:
-        return verb(name)
-    except StopIteration:
-        return None

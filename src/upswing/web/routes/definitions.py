@@ -38,7 +38,9 @@ ASKED = {"funnel", "retention", "paths", "segment", "metric"}
 
 SKELETONS = {
     "funnel": "kind: funnel\nname: {name}\nwindow: 7d\nsteps:\n  - {{event: {event}}}\n  - {{event: {event}}}\n",
-    "retention": "kind: retention\nname: {name}\nstart: {{event: {event}}}\nreturning: {{event: {event}}}\nperiod: week\nperiods: 8\n",
+    "retention": (
+        "kind: retention\nname: {name}\nstart: {{event: {event}}}\nreturning: {{event: {event}}}\nperiod: week\nperiods: 8\n"
+    ),
     "segment": "kind: segment\nname: {name}\nall:\n  - {{did: {event}, within: 30d, at_least: 1}}\n",
     "metric": "kind: metric\nname: {name}\ntype: count\nevent: {event}\n",
     "paths": "kind: paths\nname: {name}\nafter: {{event: {event}}}\ndepth: 5\n",

@@ -13,10 +13,11 @@ from upswing.core.i18n import Text, text
 from upswing.core.results import Result, Table
 from upswing.report.tables import Links, table_html
 from upswing.verbs import verb
+from upswing.web.behind import links_behind
 from upswing.web.forms import arguments
 from upswing.web.headlines import Headline, headline, moved_most
 from upswing.web.render import render
-from upswing.web.routes.ask import first_question, people_links
+from upswing.web.routes.ask import first_question
 from upswing.web.shown import Figure, Numbers, Shown, shown
 from upswing.web.site import Pages, problem_of
 from upswing.web.view import Problem, View
@@ -106,7 +107,7 @@ def _section(
     result = answers.get(name)
     if result is None:
         return Section(str(title), href, None, None, problems.get(name))
-    links = people_links(view, query).get if name == "funnel" else None
+    links = links_behind(name, query, result).get if name == "funnel" else None
     s = shown(result, links=links, annotations=view.host.annotations())
     picture = _short(result, links) if name in ("retention", "funnel") else s.main[-1]
     return Section(str(title), href, s, picture, None)

@@ -7,11 +7,11 @@ from datetime import date, timedelta
 from markupsafe import Markup
 from starlette.responses import Response
 
-from upswing.core.i18n import text
+from upswing.core.i18n import Text, text
 from upswing.core.results import Chart, Column, Table
 from upswing.report.tables import table_html
 from upswing.verbs import verb
-from upswing.web.compared import change
+from upswing.web.compared import Direction, change
 from upswing.web.definition_files import difference, settings_of
 from upswing.web.forms import fields
 from upswing.web.headlines import Headline, spark
@@ -33,13 +33,14 @@ def mount(pages: Pages) -> None:
 def show(view: View) -> Response:
     """The components."""
     scale = Scale(-0.08, 0.08, 0.01)
-    rows = (
+    rows: tuple[tuple[Text, float, float, float, float, float, Direction], ...] = (
         (text("Day-7 retention"), 0.312, 0.321, 0.029, 0.009, 0.049, "up"),
         (text("Sign-up rate"), 0.184, 0.185, 0.006, -0.016, 0.028, "up"),
         (text("Refund rate"), 0.0221, 0.0229, 0.036, 0.011, 0.061, "down"),
     )
     experiments = [
-        (str(name), a, b, estimate, lower, upper, forest(estimate, lower, upper, scale, better=better), *reading(lower, upper, better))
+        (str(name), a, b, estimate, lower, upper, forest(estimate, lower, upper, scale, better=better),
+         *reading(lower, upper, better))
         for name, a, b, estimate, lower, upper, better in rows
     ]  # fmt: skip
     cards = [
@@ -54,12 +55,13 @@ def show(view: View) -> Response:
         problem=Problem(str(text("no event '{name}' in the log", name="sign_pu")), "UP302", "did you mean 'sign_up'?"),
         diff=difference(_BEFORE, _BEFORE.replace("7d", "14d")), settings=settings_of(_BEFORE),
         form=fields(verb("funnel"), [("step", "visit"), ("step", "sign_up[platform = 'ios']"), ("within", "7d")]),
-        board=((text("Ideas"), ("Show the price earlier", "Skip the tour")), (text("Running"), ("Four landing pages",)), (text("Decided"), ("Default on",))),
+        board=((text("Ideas"), ("Show the price earlier", "Skip the tour")), (text("Running"), ("Four landing pages",)),
+               (text("Decided"), ("Default on",))),
     )  # fmt: skip
 
 
 def _strip() -> list[Headline]:
-    made = (
+    made: tuple[tuple[Text, str, float, float, str, Direction], ...] = (
         (text("Weekly active users"), "1.28M", 1.062, 1.0, "count", "up"), (text("New users"), "23.6K", 0.982, 1.0, "count", "up"),
         (text("Day-7 retention"), "31.2%", 0.312, 0.303, "ratio", "up"), (text("CAC"), "¥38.4", 1.041, 1.0, "money", "down"),
     )  # fmt: skip
@@ -75,7 +77,7 @@ def _strip() -> list[Headline]:
             "",
         )
         for label, value, now, before, unit, better in made
-    ]  # type: ignore[arg-type, unused-ignore]
+    ]
 
 
 def _figure(chart: Chart, table: Table, notes: tuple[Annotation, ...] = ()) -> Figure:
@@ -116,9 +118,7 @@ def _funnel() -> Numbers:
     ]
     table = Table("steps", text("Steps"), columns, rows)
     chart = Chart("funnel", "steps", text("Funnel"), "step", ("users",))
-    return Numbers(
-        "", table_html(table, chart, links=lambda row, key: "#users" if key == "users" else None), "", "steps"
-    )
+    return Numbers("", table_html(table, chart, links=lambda _, key: "#users" if key == "users" else None), "", "steps")
 
 
 def _triangle() -> Numbers:
@@ -172,12 +172,18 @@ def _quadrant() -> Markup:
         ("Export", 0.08, 1.2),
         ("Search", 0.48, 2.1),
     )
-    x, y = (lambda v: 40 + 500 * v / 0.6), (lambda v: 210 - 200 * v / 8)
+
+    def x(value: float) -> float:
+        return 40 + 900 * value / 0.6
+
+    def y(value: float) -> float:
+        return 250 - 240 * value / 8
+
     parts = [
         Markup('<rect class="s0 band" x="40" y="10" width="{:.0f}" height="{:.0f}"></rect>').format(
             x(0.3) - 40, y(4) - 10
         ),
-        Markup('<path class="axis" d="M{0:.0f} 10V210M40 {1:.0f}H540M40 10V210H540" fill="none"></path>').format(
+        Markup('<path class="axis" d="M{0:.0f} 10V250M40 {1:.0f}H940M40 10V250H940" fill="none"></path>').format(
             x(0.3), y(4)
         ),
         Markup('<text x="46" y="24">{}</text>').format(text("Promising: promote")),
@@ -189,6 +195,6 @@ def _quadrant() -> Markup:
         for name, a, b in points
     ]
     label = text("Features by use and by what they do for retention")
-    return Markup('<svg viewBox="0 0 560 220" role="img" aria-label="{}">{}</svg>').format(
+    return Markup('<svg viewBox="0 0 960 260" role="img" aria-label="{}">{}</svg>').format(
         label, Markup("").join(parts)
     )

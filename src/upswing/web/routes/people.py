@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from starlette.responses import RedirectResponse, Response
 
 from upswing.core.errors import UpswingError, UsageError
 from upswing.core.i18n import text
 from upswing.verbs import verb
+from upswing.web.behind import back
 from upswing.web.forms import arguments
 from upswing.web.render import render
 from upswing.web.shown import shown
 from upswing.web.site import Pages, problem_of
 from upswing.web.view import View, address
 
-_QUESTION = ("segment", "funnel", "step", "within", "at", "dropped", "from", "to")
+_NOT_ASKED = frozenset({"save", "limit", "token"})
 
 
 def mount(pages: Pages) -> None:
@@ -25,35 +28,26 @@ def mount(pages: Pages) -> None:
 def listed(view: View) -> Response:
     """Ids of the people, a hundred at first."""
     query = view.query
-    if not any(k in ("segment", "funnel", "step") for k, _ in query):
+    if not any(k in ("of", "segment", "funnel", "step") for k, _ in query):
         return RedirectResponse("/segments", status_code=303)
     try:
         result = view.host.ask("users", arguments(verb("users"), [(k, v) for k, v in query if k != "save"]))
     except UpswingError as error:
         return render(view, "users.html", status=422, s=None, problem=problem_of(error), kept=[], back="", query=query)
-    kept = [(k, v) for k, v in query if k in _QUESTION]
+    kept = [(k, v) for k, v in query if k not in _NOT_ASKED]
     return render(
-        view, "users.html", s=shown(result), problem=None, kept=kept, back=_back(query), query=query,
+        view, "users.html", s=shown(result), problem=None, kept=kept, back=back(query), query=query,
     )  # fmt: skip
 
 
 def save(view: View) -> Response:
     """Save them as a segment and go to it."""
-    query = [(k, str(v)) for k, v in view.form.multi_items() if k in _QUESTION and v]
+    query = [(k, str(v)) for k, v in view.form.multi_items() if k not in _NOT_ASKED and v]
     name = view.field("save")
     if name in view.segments:
         raise UsageError(text("a segment named '{name}' is there already", name=name), code="UP601")
     with view.host.opened() as workspace:
-        workspace.users(**arguments(verb("users"), [*query, ("save", name)]))
+        asked: dict[str, Any] = arguments(verb("users"), [*query, ("save", name)])
+        workspace.users(**asked)
     view.host.record(view.request, "segment.save", name)
     return RedirectResponse(address(f"/segments/{name}", {}), status_code=303)
-
-
-def _back(query: list[tuple[str, str]]) -> str:
-    """The funnel that the people stand in."""
-    steps = [
-        ("name" if k == "funnel" else k, v)
-        for k, v in query
-        if k in ("funnel", "step", "within", "from", "to", "segment")
-    ]
-    return address("/funnel", steps) if any(k in ("name", "step") for k, _ in steps) else ""
