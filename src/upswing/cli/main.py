@@ -123,10 +123,12 @@ def _register() -> None:
 
 def _command(verb: Verb) -> click.Command:
     def answer(workspace_dir: Path | None, as_json: bool, as_csv: bool, html: Path | None, **given: Any) -> None:
+        from upswing.workspace.asking import ask
+
         said = {k: v for k, v in given.items() if v is not None and v is not False and v != ()}
         arguments = {k: list(v) if isinstance(v, tuple) else v for k, v in said.items()}
         with open_workspace(workspace_dir) as workspace:
-            result: Result = getattr(workspace, verb.method)(**arguments)
+            result = ask(workspace, verb.method, arguments)
         emit(result, as_json=as_json, as_csv=as_csv, html=html)
         if result.passed() is False:
             raise click.exceptions.Exit(1)

@@ -185,7 +185,7 @@ class LiveSource(EmbeddedSource):
         super()._load_identity()
 
     def _kept(self, name: str) -> exp.Table:
-        return self._identity.table(name)
+        return super()._kept(name) if _as_shown.get() else self._identity.table(name)
 
     def _bounded(self, rows: exp.Expression) -> exp.Expression:
         if _as_shown.get() or not isinstance(rows, exp.Select):

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass, field
+from datetime import datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -22,12 +23,14 @@ from upswing.core.wire import detached
 from upswing.server.errors import NotFoundError, TooManyError
 from upswing.server.observe import LOG
 from upswing.server.watching import CancelledError, Watch
+from upswing.workspace.asking import ask
 
 if TYPE_CHECKING:
     from upswing.server.observe import Observations
     from upswing.server.settings import ServerSettings
     from upswing.server.storage import Moment, Storage
     from upswing.verbs import Verb
+    from upswing.workspace import Workspace
 
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
 _SMALL: Final = 2_000
@@ -145,7 +148,7 @@ class Questions:
                 self._by_key[key] = run
             job = self._job(run)
         given = dict(arguments)
-        self._pool.submit(copy_context().run, self._answer, run, moment, lambda w: getattr(w, verb.method)(**given))
+        self._pool.submit(copy_context().run, self._answer, run, moment, lambda w: ask(w, verb.method, given))
         return job
 
     def job(self, job_id: str) -> Job:
@@ -194,7 +197,7 @@ class Questions:
         self._jobs[job.id] = job
         return job
 
-    def _answer(self, run: _Run, moment: Moment, work: Callable[[object], Result]) -> None:
+    def _answer(self, run: _Run, moment: Moment, work: Callable[[Workspace], Result]) -> None:
         run.started = time.time()
         try:
             if run.watch.cancelled:
@@ -244,7 +247,8 @@ class Questions:
 def _key(verb: Verb, arguments: Mapping[str, object], moment: Moment) -> str:
     """The question, the data and definitions it is asked of, and the language of names in the answer."""
     asked = json.dumps(dict(arguments), sort_keys=True, default=repr)
-    return "\n".join((verb.name, asked, moment.stamp, current_locale()))
+    today = datetime.now(moment.project.calendar.zone).date().isoformat()  # what is due or open depends on it
+    return "\n".join((verb.name, asked, moment.stamp, today, current_locale()))
 
 
 def _size(result: Result) -> int:
