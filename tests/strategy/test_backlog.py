@@ -47,7 +47,9 @@ def test_the_gain_of_testing_is_what_simulated_tests_gain(mean, sd, se, works, s
     shipped = rng.normal(effect, se) > 1.959963984540054 * se
     value = value_of_testing(mean, sd, se, works=works)
     gained = effect * shipped
-    assert value.gain == pytest.approx(gained.mean(), abs=5 * gained.std() / np.sqrt(n) + 20 * (abs(mean) + sd + se) / n)
+    assert value.gain == pytest.approx(
+        gained.mean(), abs=5 * gained.std() / np.sqrt(n) + 20 * (abs(mean) + sd + se) / n
+    )
     assert value.ships == pytest.approx(shipped.mean(), abs=5 * 0.5 / np.sqrt(n))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from upswing.verbs import data, diagnose, metrics, review, strategy
+from upswing.verbs import backlog, data, diagnose, metrics, review, strategy
 from upswing.verbs.base import Param, ParamKind, Verb
 
 __all__ = ["VERBS", "Param", "ParamKind", "Verb", "verb"]
@@ -17,6 +17,7 @@ VERBS: Final[tuple[Verb, ...]] = (
     *diagnose.VERBS,
     *metrics.VERBS,
     *strategy.VERBS,
+    *backlog.VERBS,
     *review.VERBS,
     *data.VERBS,
 )

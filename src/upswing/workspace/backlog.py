@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from upswing.core.errors import UpswingError, UsageError
 from upswing.core.i18n import text
-from upswing.core.results import Window
+from upswing.core.results import Caveat, Window
 from upswing.spec.files import write_yaml
 from upswing.workspace.base import Moment, OpenWorkspace
 
 if TYPE_CHECKING:
+    from upswing.diagnose.evidence import EvidenceImport
     from upswing.diagnose.journey import JourneyResult
     from upswing.spec.journey import JourneyDefinition
     from upswing.strategy.backlog import BacklogResult, Direction
@@ -54,13 +56,14 @@ class BacklogVerbs(OpenWorkspace):
         if draft is not None:
             self._write_new("journeys", draft, mined(self.log, draft, start=start, stop=stop))
             name = draft
-        for file in evidence:
-            notes.import_notes(self.root, Path(file), source=source)
+        imported = [(file, notes.import_notes(self.root, Path(file), source=source)) for file in evidence]
         definition = self._journey(name)
         if tag:
             notes.tag_notes(self.root, definition, dict(_tag(t) for t in tag))
         users = self._users(segment or definition.segment, stop)
-        return journey(self.log, definition, notes.read_notes(self.root), start=start, stop=stop, users=users)
+        found = journey(self.log, definition, notes.read_notes(self.root), start=start, stop=stop, users=users)
+        told = [caveat for file, done in imported for caveat in _told(file, done)]
+        return replace(found, how=replace(found.how, caveats=(*told, *found.how.caveats))) if told else found
 
     def hypotheses(
         self,
@@ -112,8 +115,6 @@ class BacklogVerbs(OpenWorkspace):
         )
         if name is None:
             return result
-        from dataclasses import replace
-
         return replace(result, ranked=tuple(r for r in result.ranked if r.hypothesis.name == name))
 
     def initiatives(
@@ -214,6 +215,24 @@ class BacklogVerbs(OpenWorkspace):
         if written is None:
             return datetime.now(self.project.calendar.zone).date()
         return self.project.calendar.local(self.project.calendar.instant(written)).date()
+
+
+def _told(file: str, done: EvidenceImport) -> list[Caveat]:
+    """What an import of notes did, and the rows that it could not use."""
+    message = text(
+        "{file}: {n} notes read, {added} new, {known} known already", file=file, n=done.read, added=done.added,
+        known=done.known,
+    )  # fmt: skip
+    found = [Caveat("evidence", message)]
+    if done.rejected:
+        line, reason = done.rejected[0]
+        found.append(
+            Caveat(
+                "evidence_rejected",
+                text("{n} rows set aside, e.g. line {line}: {reason}", n=len(done.rejected), line=line, reason=reason),
+            )
+        )
+    return found
 
 
 def _tag(written: str) -> tuple[str, str]:
