@@ -18,7 +18,7 @@ from starlette.types import Scope
 from upswing.core.errors import UpswingError
 from upswing.core.i18n import text, use_locale
 from upswing.server.errors import NotAllowedError, NotSignedInError, status_of
-from upswing.server.state import LocalPerson, Role
+from upswing.server.state import LocalPerson, Role, ServerState
 from upswing.web.host import Host
 from upswing.web.render import STATIC, render_problem
 from upswing.web.view import Problem, View, address
@@ -52,6 +52,10 @@ class Pages:
         """Answer a posted form that carries the visitor's token."""
         self.routes.append(Route(path, self._endpoint(handler, role, posted=True), methods=["POST"]))
 
+    def open(self, path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
+        """Answer GET to everybody, signed in or not."""
+        self.routes.append(Route(path, endpoint, methods=["GET"]))
+
     def _endpoint(self, handler: Handler, role: Role, *, posted: bool) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             form = await request.form() if posted else FormData()
@@ -63,20 +67,20 @@ class Pages:
         return endpoint
 
     def _answer(self, handler: Handler, request: Request, form: FormData, role: Role, posted: bool) -> Response:
-        person = self.host.person(request)
-        if person is None:
-            here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-            return RedirectResponse(address("/sign-in", {"next": here}), status_code=303)
-        view = View(request, self.host, person, form)
+        view = View(request, self.host, LocalPerson(role="viewer"), form)
         with use_locale(view.locale):
             try:
+                person = self.host.person(request)
+                if person is None:
+                    return RedirectResponse(address("/sign-in", {"next": _here(request)}), status_code=303)
+                view.person = person
                 if posted and not self.host.trusts(request, view.field("token")):
                     raise NotAllowedError(text("this form is too old; open the page again"))
                 if not view.may(role):
                     raise NotAllowedError(text("this needs the role {role}", role=role))
                 return handler(view)
             except NotSignedInError:
-                return RedirectResponse("/sign-in", status_code=303)
+                return RedirectResponse(address("/sign-in", {"next": _here(request)}), status_code=303)
             except UpswingError as error:
                 return render_problem(view, problem_of(error), status=status_of(error))
 
@@ -97,7 +101,9 @@ def add_pages(app: FastAPI, *, demo: Demo | None = None) -> None:
     """
     from upswing.web.routes import ALL
 
-    pages = Pages(Host(app.state.upswing), demo)
+    state: ServerState = app.state.upswing
+    pages = Pages(Host(state), demo)
+    state.missing_page = lambda request: missing(request, pages.host)
     for module in ALL:
         module.mount(pages)
     app.router.routes.extend(pages.routes)
@@ -115,9 +121,12 @@ class Static(StaticFiles):
         return response
 
 
-def missing(request: Request, host: Host) -> Response:
-    """The page for an address that nothing answers."""
-    view = View(request, host, host.person(request) or LocalPerson())
+def missing(request: Request, host: Host) -> Response | None:
+    """The page for an address that nothing answers; None for programs and for whoever has not signed in."""
+    person = host.person(request) if wants_page(request) else None
+    if person is None:
+        return None
+    view = View(request, host, person)
     with use_locale(view.locale):
         message = str(text("There is no page at {path}", path=request.url.path[:200]))
         return render_problem(view, Problem(message, "UP802", str(text("search for it with /"))), status=404)
@@ -126,3 +135,10 @@ def missing(request: Request, host: Host) -> Response:
 def wants_page(request: Request) -> bool:
     """Whether a browser asks for a page, not a program for data."""
     return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
+
+
+def _here(request: Request) -> str:
+    """The address that was asked for, to come back to; the front page after a change."""
+    if request.method != "GET":
+        return "/"
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")

@@ -112,7 +112,7 @@ class Uploads:
             head = _head(first, folder)
             with EventStore.create(folder / "preview.duckdb") as store:
                 (file,) = expand([head], spill_folder(store.path))
-                staged = stage(store, file, encoding=None if given is None else given.encoding)
+                staged = stage(store, file, given=given)
                 shown = listed(column.column for column in staged.columns)
                 wanted = statement("SELECT {c} FROM {r} LIMIT 5", c=shown, r=staged.relation)
                 rows = tuple(tuple("" if v is None else str(v)[:60] for v in row) for row in store.rows(wanted))

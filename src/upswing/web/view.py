@@ -14,7 +14,8 @@ from starlette.requests import Request
 
 from upswing.core.calendar import Calendar
 from upswing.core.errors import UpswingError
-from upswing.core.i18n import Text, normalise_locale, text
+from upswing.core.i18n import Text, current_locale, normalise_locale, text
+from upswing.core.numbers import format_date
 from upswing.engines.base import LogSchema
 from upswing.server.headers import language_of
 from upswing.server.state import Person, Role
@@ -163,6 +164,10 @@ class View:
         if self.schema is None or self.schema.horizon is None:
             return None
         return self.calendar.local(self.schema.horizon).date()
+
+    def moment(self, micros: int) -> str:
+        """A moment of the facts, µs UTC, in the workspace's zone and the visitor's language."""
+        return format_date(self.calendar.local(micros).replace(microsecond=0), locale=current_locale())
 
     def presets(self) -> list[Preset]:
         """Ranges that end with the last event."""

@@ -6,6 +6,7 @@ from types import ModuleType
 from typing import Final
 
 from upswing.web.routes import (
+    account,
     ask,
     definitions,
     events,
@@ -22,6 +23,6 @@ from upswing.web.routes import (
 )
 
 ALL: Final[tuple[ModuleType, ...]] = (
-    overview, start, look, search, share, people, segments, events, importing, definitions, settings, patterns, ask,
+    overview, account, start, look, search, share, people, segments, events, importing, definitions, settings, patterns, ask,
 )  # fmt: skip
 """Each has ``mount(pages)``."""

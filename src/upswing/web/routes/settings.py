@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import TYPE_CHECKING, cast
 
 from starlette.responses import RedirectResponse, Response
 
 from upswing.core.errors import UpswingError, UsageError
-from upswing.core.i18n import current_locale, text
-from upswing.core.numbers import format_date
+from upswing.core.i18n import text
 from upswing.server.state import ROLES, Role
 from upswing.web.render import render
 from upswing.web.site import Pages, problem_of
@@ -39,8 +38,8 @@ def show(view: View, *, status: int = 200, problem: object = None, secret: str =
         people=list(facts.people) if facts is not None and admin else [],
         keys=[(k, k.holds()) for k in facts.keys] if facts is not None and admin else [],
         notes=view.host.annotations(),
-        audit=[(_moment(view, e.at), e) for e in facts.audit.entries(limit=50)] if facts is not None and admin else [],
-        root=view.host.root, moment=lambda at: _moment(view, at),
+        audit=[(view.moment(e.at), e) for e in facts.audit.entries(limit=50)] if facts is not None and admin else [],
+        root=view.host.root, moment=view.moment,
     )  # fmt: skip
 
 
@@ -106,9 +105,3 @@ def _notes(view: View, facts: Facts) -> str:
 
 def _role(view: View) -> Role:
     return cast(Role, view.field("role", "viewer"))
-
-
-def _moment(view: View, micros: int) -> str:
-    return format_date(
-        datetime.fromtimestamp(micros / 1e6, UTC).astimezone(view.calendar.zone), locale=current_locale()
-    )
