@@ -20,6 +20,7 @@ from upswing.server.sign_in import bearer
 from upswing.server.state import Person, needs
 
 Email = Annotated[str, Path(max_length=320)]
+Viewer = Annotated[Person, Depends(needs("viewer"))]
 
 
 class NewPerson(BaseModel):
@@ -96,8 +97,6 @@ def _add_people(found: APIRouter) -> None:
 
 
 def _add_tokens(found: APIRouter) -> None:
-    Viewer = Annotated[Person, Depends(needs("viewer"))]
-
     @found.get("/tokens", summary="Your personal tokens, without their secrets")
     def tokens(request: Request, person: Viewer) -> dict[str, object]:
         return {"tokens": [token_as_dict(token) for token in facts_of(request).tokens.of(_member(person))]}
