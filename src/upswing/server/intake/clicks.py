@@ -16,7 +16,7 @@ from typing import Final
 
 from upswing.core.i18n import text
 from upswing.server.intake.clock import flaw, read_moment
-from upswing.server.intake.events import JSON, Click, Delivery
+from upswing.server.intake.events import Click, Delivery, to_json
 from upswing.server.intake.refusals import unreadable
 
 COLUMNS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -86,7 +86,7 @@ def take_click(platform: str, parameters: Mapping[str, str], delivery: Delivery)
     if at is None or reason is not None:
         delivery.refuse(0, reason or "bad_time", written, found)
         return
-    own = _first(found, _IDS) or hashlib.sha256(JSON(sorted(found.items())).encode("utf-8", "replace")).hexdigest()
+    own = _first(found, _IDS) or hashlib.sha256(to_json(sorted(found.items())).encode("utf-8", "replace")).hexdigest()
     fields = {column: value for column, names in COLUMNS.items() if (value := _first(found, names)) is not None}
     delivery.click(Click(platform, own[:512], at, delivery.received, fields, found))
 

@@ -25,13 +25,26 @@ KINDS: Final[tuple[Kind, ...]] = ("s", "n", "k", "b", "j")
 ROLE_NAMES: Final = ("user", "time", "event", "event_id")
 """Columns of an event itself; a property with such a name is kept as ``properties.NAME``."""
 
-JSON: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+_KIND_OF: Final[Mapping[type, Kind]] = {str: "s", float: "n", int: "k", bool: "b"}
 _DEPTH: Final = 4
 _WHOLE: Final = 2**63
 _EXACT: Final = 2**53 - 1
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _NUL: Final = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 """An escaped NUL, which no engine keeps in a text; not a backslash that is escaped itself and a word after it."""
+
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False)
+
+
+def to_json(value: object) -> str:
+    """A value as JSON in one line.
+
+    Examples:
+        >>> to_json({"名": [1, None]})
+        '{"名":[1,null]}'
+    """
+    return _ENCODER.encode(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +153,7 @@ class Delivery:
             return
         row: dict[str, object] = {"u": who, "t": at, "e": named, "i": self._event_id(event_id)}
         kinds = {kind: found for kind, found in _by_kind(values).items() if found}
-        line = JSON(row | kinds)
+        line = to_json(row | kinds)
         reason = self._too_long(kinds, line)
         if reason is not None:
             self.refuse(index, "too_long", reason, raw)
@@ -170,7 +183,7 @@ class Delivery:
 
     def refuse(self, index: int, reason: str, detail: object, raw: object) -> None:
         """Set something aside."""
-        kept = raw if isinstance(raw, str) else JSON(raw)
+        kept = raw if isinstance(raw, str) else to_json(raw)
         self.refused.append(Refusal(index, reason, str(detail)[:500], kept[: self.limits.event_bytes]))
 
     def frame_lines(self) -> list[str]:
@@ -189,7 +202,7 @@ class Delivery:
             "clicks": [asdict(click) for click in self.clicks],
             "refused": [asdict(refusal) for refusal in self.refused],
         }
-        written = "\n".join([JSON(head), *self._lines]).encode("utf-8", "replace")
+        written = "\n".join([to_json(head), *self._lines]).encode("utf-8", "replace")
         return _NUL.sub(rb"\1", written) if b"\\u0000" in written else written
 
     def identify(self, alias: str, canonical: str, at: int) -> None:
@@ -235,6 +248,8 @@ def identifier(value: object) -> str | None:
         ('u1', '7', None, None)
     """
     if isinstance(value, str):
+        if value.isprintable() and value[:1] != " " != value[-1:]:  # nearly all
+            return value or None
         return _CONTROL.sub("", value).strip() or None
     if isinstance(value, float) and value.is_integer() and abs(value) <= _EXACT:
         return str(int(value))
@@ -259,29 +274,23 @@ def _by_kind(values: Mapping[str, object]) -> dict[Kind, dict[str, object]]:
 def _spread(values: Mapping[str, object], prefix: str, found: dict[Kind, dict[str, object]], depth: int) -> None:
     """Nested fields by dotted names, each under its kind; what has no value is left out."""
     for key, value in values.items():
-        kind: Kind
-        match value:
-            case str():
-                kind = "s"
-            case bool():
-                kind = "b"
-            case int():
-                kind, value = ("k", value) if -_WHOLE <= value < _WHOLE else ("s", str(value))
-            case float():
-                if not math.isfinite(value):
-                    continue
-                kind = "n"
-            case None:
+        kind = _KIND_OF.get(type(value))
+        if kind is None:
+            if value is None:
                 continue
-            case dict() if value and depth:
+            if isinstance(value, dict) and value and depth:
                 _spread(value, property_name(prefix, key) + ".", found, depth - 1)
                 continue
-            case _:
-                kind, value = "j", JSON(value)
+            kind, value = "j", to_json(value)
+        elif kind == "n" and not math.isfinite(value):  # type: ignore[arg-type]
+            continue
+        elif kind == "k" and not -_WHOLE <= value < _WHOLE:  # type: ignore[operator]
+            kind, value = "s", str(value)
         name = property_name(prefix, key)
-        while name in found[kind]:  # 'a.b' beside {'a': {'b': …}}
+        held = found[kind]
+        while name in held:  # 'a.b' beside {'a': {'b': …}}
             name += "_"
-        found[kind][name] = value
+        held[name] = value
 
 
 def _shown(at: int) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Final
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -66,6 +66,7 @@ class _Doors:
 
     def __init__(self, intake: Intake, authorise: Authorise) -> None:
         self.intake, self.authorise, self.limits = intake, authorise, intake.limits
+        self._reader: CapacityLimiter | None = None
 
     def guarded(self, handler: Handler) -> Handler:
         """A handler whose every answer can be read by pages of other origins."""
@@ -83,6 +84,14 @@ class _Doors:
 
         return answer
 
+    async def off_loop(self, size: int, work: Callable[[], object]) -> object:
+        """Read a body: a small one here, a large one on a thread, one at a time, since threads share one processor."""
+        if size <= _IN_LOOP:
+            return work()
+        if self._reader is None:
+            self._reader = CapacityLimiter(1)
+        return await to_thread.run_sync(work, limiter=self._reader)
+
     async def plain(self, request: Request) -> Response:
         key = await self.key(request)
         limit = self.limits.body_bytes
@@ -90,7 +99,7 @@ class _Doors:
             body = await read_body(request, limit=limit, unpacked=limit)
             delivery = self.intake.delivery()
             zone = self.intake.calendar.zone
-            await _off_loop(len(body), lambda: plain.take_events(body, delivery, zone=zone))
+            await self.off_loop(len(body), lambda: plain.take_events(body, delivery, zone=zone))
             return await self.store(delivery, key)
 
     async def segment_batch(self, request: Request) -> Response:
@@ -116,12 +125,12 @@ class _Doors:
         key = await self.key(request) if shown else None  # a browser's key is in the body
         with self.intake.in_flight.held(_expected(request, limit)):
             body = await read_body(request, limit=limit, unpacked=limit)
-            found = await _off_loop(len(body), lambda: read_json(body))
+            found = await self.off_loop(len(body), lambda: read_json(body))
             if key is None:
                 request.state.body_key = _written_key(found)
                 key = await self.key(request)
             delivery = self.intake.delivery()
-            await _off_loop(len(body), lambda: take(found, delivery))
+            await self.off_loop(len(body), lambda: take(found, delivery))
             return await self.store(delivery, key)
 
     async def sensors(self, request: Request) -> Response:
@@ -141,7 +150,7 @@ class _Doors:
                     messages = sensors.read_messages(sensors.read_form(body or query), limit)
                 sensors.take_messages(messages, delivery)
 
-            await _off_loop(len(body), take)
+            await self.off_loop(len(body), take)
             answer = await self.store(delivery, key)
         wants_image = request.method == "GET" and "image/" in request.headers.get("accept", "")
         if wants_image or request.url.path.endswith(".gif"):
@@ -154,7 +163,7 @@ class _Doors:
         with self.intake.in_flight.held(_expected(request, limit)):
             body = await read_body(request, limit=limit, unpacked=limit)
             delivery = self.intake.delivery()
-            await _off_loop(len(body), lambda: growthbook.take_events(read_json(body), delivery))
+            await self.off_loop(len(body), lambda: growthbook.take_events(read_json(body), delivery))
             return await self.store(delivery, key)
 
     async def click(self, request: Request) -> Response:
@@ -197,10 +206,6 @@ def _expected(request: Request, limit: int) -> int:
     declared = request.headers.get("content-length", "")
     packed = request.headers.get("content-encoding", "identity") != "identity"
     return limit if packed or not declared.isdigit() else min(int(declared), limit)
-
-
-async def _off_loop(size: int, work: Callable[[], object]) -> object:
-    return work() if size <= _IN_LOOP else await run_in_threadpool(work)
 
 
 def _written_key(body: object) -> str | None:

@@ -18,7 +18,7 @@ from upswing.events.statements import Fragment, listed, literal, name, statement
 from upswing.events.store import EventStore, engine_errors
 from upswing.events.types import EXACT
 from upswing.events.widening import SchemaPlan
-from upswing.server.intake.events import JSON, KINDS, Click, Kind, Refusal
+from upswing.server.intake.events import KINDS, Click, Kind, Refusal, to_json
 
 SOURCE: Final = "intake"
 """What the imports of the log are called that come from here."""
@@ -193,8 +193,8 @@ def _narrowed(line: bytes, surplus: set[str]) -> bytes:
             value = row[kind].pop(named)
             moved[named] = json.loads(value) if kind == "j" else value
     if moved:
-        row.setdefault("j", {})[OTHERS] = JSON(moved)
-    return JSON(row).encode()
+        row.setdefault("j", {})[OTHERS] = to_json(moved)
+    return to_json(row).encode()
 
 
 def _escaped(key: str) -> str:

@@ -25,7 +25,7 @@ from upswing.events.statements import Fragment, statement
 from upswing.events.store import EventStore, engine_errors
 from upswing.events.summary import ImportSummary
 from upswing.server.intake.clicks import COLUMNS, TABLE
-from upswing.server.intake.events import JSON, Click, Refusal
+from upswing.server.intake.events import Click, Refusal, to_json
 from upswing.server.intake.identities import add_identities
 from upswing.server.intake.spool import Frames, Place, Spool
 from upswing.server.intake.staging import MAPPING, SOURCE, Batch, stage
@@ -192,7 +192,7 @@ class Writer:
             _add_clicks(store, batch.clicks)
             refused = [*batch.refused]
             for (alias, canonical, at), cause in add_identities(store, batch.aliases):
-                raw = JSON({"alias": alias, "canonical": canonical, "time": at})
+                raw = to_json({"alias": alias, "canonical": canonical, "time": at})
                 refused.append(Refusal(0, "alias_refused", cause, raw))
             _set_aside(store, refused)
             _note_place(store, self.spool.id, end)
@@ -278,7 +278,7 @@ def _add_clicks(store: EventStore, clicks: Sequence[Click]) -> None:
         "time": pa.array([c.time for c in first.values()], pa.timestamp("us")),
         "received": pa.array([c.received for c in first.values()], pa.timestamp("us")),
         **{name: pa.array([c.fields.get(name) for c in first.values()], pa.string()) for name in COLUMNS},
-        "parameters": pa.array([JSON(c.parameters) for c in first.values()]),
+        "parameters": pa.array([to_json(c.parameters) for c in first.values()]),
     }
     with engine_errors():
         store.connection.register("upswing_clicks", pa.table(columns))
