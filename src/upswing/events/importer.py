@@ -65,7 +65,7 @@ def import_files(
     run = _Import(store, calendar, mapping, progress, on_proposal)
     for file in files:
         if not run.known(file):
-            run.read(file.source, partial(stage, store, file, encoding=None if mapping is None else mapping.encoding))
+            run.read(file.source, partial(stage, store, file, given=mapping))
     return run.finish()
 
 

@@ -170,6 +170,13 @@ def resolve_mapping(
     return mapping, tuple(guessed)
 
 
+def likely_time(columns: Sequence[str], given: ColumnMapping | None) -> str | None:
+    """The column that is named as the time, or named like one."""
+    if given is not None and given.time is not None:
+        return next((c for c in columns if c.casefold() == (given.time or "").casefold()), None)
+    return _guess("time", columns, {})
+
+
 def _exact(column: str, columns: Sequence[str], source: str, role: Role) -> str:
     if column in columns:
         return column

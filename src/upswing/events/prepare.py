@@ -107,14 +107,15 @@ def prepare(
         named = tuple("channel" if c.name == mapping.channel else c.name for c in others)
         on_proposal(Proposal(staged.source, mapping, guessed, named, str(fmt), calendar.timezone))
     time_column = by_name[mapping.time]
-    wall = wall_micros(time_column.column, fmt)
+    known = time_column.iso if fmt.form == "iso" else None
+    wall = known or wall_micros(time_column.column, fmt)
     user = _as_id(by_name[mapping.user])
     event = literal(mapping.event_name) if mapping.event is None else _as_id(by_name[mapping.event])
     flaws, wall_span = _role_flaws(
         store, staged, mapping, user, event, time_column.column, wall, time_column.type in (None, "text")
     )
     values, value_flaws = _values(store, staged, others, mapping, calendar, plan)
-    time, span = to_utc(store, staged.relation, time_column.column, fmt, calendar, wall_span)
+    time, span = to_utc(store, staged.relation, time_column.column, fmt, calendar, wall_span, wall=wall)
     return Prepared(
         staged=staged,
         mapping=mapping,

@@ -20,12 +20,15 @@ from upswing.core.errors import DataError, EngineError
 from upswing.core.i18n import Text, text
 from upswing.engines.base import PropertyType
 from upswing.events.files import InputFile, head_of, literal_path, recognise_encoding, transcode
+from upswing.events.mapping import ColumnMapping, likely_time
 from upswing.events.statements import Fragment, listed, literal, name, statement
 from upswing.events.store import EventStore, engine_errors, spill_folder
+from upswing.events.times import TimeFormat, wall_micros
 
 ROW: Final = name("__row")
 """Column of every staged relation: 0-based number of the row in its file."""
 
+_ISO: Final = name("__iso")
 _MAX_COLUMNS: Final = 1000
 _MAX_KEYS: Final = 200
 _SNIFFED: Final = (",", "\t", ";", "|")
@@ -51,6 +54,8 @@ class SourceColumn:
         type: None for text whose type is still to be found.
         strings: for JSON: expression that tells whether the value was written in quotes.
         naive: for times that are typed already: whether they carry no zone.
+        iso: for text that is named like a time: its reading as ISO (`times.wall_micros`), made while the file was read, so
+            that it is not read again and again.
     """
 
     name: str
@@ -58,6 +63,7 @@ class SourceColumn:
     type: PropertyType | None = None
     strings: Fragment | None = None
     naive: bool = False
+    iso: Fragment | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +119,13 @@ class Staged:
         return sorted(r.record for r in self.rejects if r.record is not None)
 
 
-def stage(store: EventStore, file: InputFile, *, encoding: str | None = None) -> Staged:
+def stage(store: EventStore, file: InputFile, *, given: ColumnMapping | None = None) -> Staged:
     """Bring one file into the staging area.
+
+    Args:
+        store: the log.
+        file: the file.
+        given: what the caller said of it: its encoding, its time column.
 
     Raises:
         DataError: UP323 no rows, UP324 encoding, UP325 truncated or damaged, UP326 duplicate header, UP327 no header.
@@ -122,8 +133,8 @@ def stage(store: EventStore, file: InputFile, *, encoding: str | None = None) ->
     if file.kind == "parquet":
         return _stage_parquet(store, file)
     if file.kind == "csv":
-        return _stage_csv(store, file, encoding)
-    return _stage_json(store, file, encoding)
+        return _stage_csv(store, file, given)
+    return _stage_json(store, file, None if given is None else given.encoding)
 
 
 def stage_table(store: EventStore, table: pa.Table, *, source: str) -> Staged:
@@ -240,22 +251,28 @@ def _readable(store: EventStore, file: InputFile, encoding: str | None) -> tuple
 # -- CSV ----------------------------------------------------------------------------------------------------------
 
 
-def _stage_csv(store: EventStore, file: InputFile, encoding: str | None) -> Staged:
+def _stage_csv(store: EventStore, file: InputFile, given: ColumnMapping | None) -> Staged:
+    encoding = None if given is None else given.encoding
     path, messages, used = _readable(store, file, encoding)
-    staged = _read_csv(store, file, path)
+    staged = _read_csv(store, file, path, given)
     if encoding is None and used == "utf-8" and any(r.reason == "invalid_encoding" for r in staged.rejects):
         found = recognise_encoding(file.path, source=file.source, whole=True)
         if found != "utf-8":  # the beginning was plain ASCII
             drop(store, staged)
             path, messages, _ = _readable(store, file, found)
-            staged = _read_csv(store, file, path)
+            staged = _read_csv(store, file, path, given)
     staged.messages[:0] = messages
     return staged
 
 
-def _read_csv(store: EventStore, file: InputFile, path: Path) -> Staged:
+def _read_csv(store: EventStore, file: InputFile, path: Path, given: ColumnMapping | None) -> Staged:
     dialect = _dialect(path)
     header = _header(file, path, dialect)
+    time = likely_time(header, given)
+    picked = Fragment("*")
+    if time is not None:
+        wall = wall_micros(name(f"c{header.index(time)}"), TimeFormat("iso"))
+        picked = statement("*, {wall} AS {iso}", wall=wall, iso=_ISO)
     made = _fresh("stage")
     rejects = f"upswing_rejects_{next(_numbers)}"
     options = {
@@ -268,17 +285,18 @@ def _read_csv(store: EventStore, file: InputFile, path: Path) -> Staged:
     # A parameter of a table function may be bound; so no name of the file is ever part of the statement.
     store.run(
         statement(
-            "CREATE TEMP TABLE {t} AS SELECT * FROM read_csv($path, columns = $columns, header = true,"
+            "CREATE TEMP TABLE {t} AS SELECT {picked} FROM read_csv($path, columns = $columns, header = true,"
             " delim = $delim, quote = $quote, escape = $escape, auto_detect = false, store_rejects = true,"
             " rejects_table = $rejects, rejects_scan = $scans, rejects_limit = 0)",
             t=made,
+            picked=picked,
         ),
         options,
     )
     rows = store.count(statement("SELECT count(*) FROM {t}", t=made))
     found = _take_rejects(store, rejects)
     relation = statement("(SELECT rowid AS {row}, * FROM {t})", row=ROW, t=made)
-    columns = tuple(SourceColumn(n, name(f"c{i}")) for i, n in enumerate(header))
+    columns = tuple(SourceColumn(n, name(f"c{i}"), iso=_ISO if n == time else None) for i, n in enumerate(header))
     return Staged(file.source, file.digest, relation, columns, rows, 2, found, [], [made], quoted=True)
 
 

@@ -145,6 +145,8 @@ def to_utc(
     fmt: TimeFormat,
     calendar: Calendar,
     span: tuple[int, int] | None,
+    *,
+    wall: Fragment | None = None,
 ) -> tuple[Fragment, tuple[int, int] | None]:
     """Expression: µs UTC, naive times read in the calendar's zone; and a span that no row is outside of.
 
@@ -157,8 +159,9 @@ def to_utc(
         fmt: how it is written.
         calendar: the workspace's zone.
         span: least and greatest value of `wall_micros`, so that only the changes of the clock inside are looked at.
+        wall: expression that gives `wall_micros` of the column, where it was computed before.
     """
-    wall = wall_micros(column, fmt)
+    wall = wall or wall_micros(column, fmt)
     if fmt.absolute or span is None or calendar.timezone in _UTC:
         return wall, span
     changes = _changes(calendar, span[0] - 2 * DAY, span[1] + 2 * DAY)
