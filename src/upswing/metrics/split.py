@@ -126,7 +126,7 @@ def split_change(before: Moments, after: Moments, *, is_sum: bool, rest: int | N
         none = np.full(n, np.nan)
         unknown = (np.nan, np.nan, np.nan)
         return Split(none, none, none, none, none, none, none, np.nan, np.nan, unknown, False)
-    (rate, mix, volume), excess, change = found[:3], found[3], found[4]
+    rate, mix, volume, excess, change = found
     total = rate + mix + volume
     require_sum(total, change)
     spread = _spread(inputs, before, after, is_sum, rest)
@@ -137,7 +137,7 @@ def split_change(before: Moments, after: Moments, *, is_sum: bool, rest: int | N
         volume,
         total,
         spread[:n],
-        rate + mix,
+        excess,
         spread[n : 2 * n],
         change,
         float(spread[2 * n + 3]),
