@@ -27,6 +27,7 @@ KINDS: Final[Mapping[str, tuple[str, str]]] = {
     "aha": ("upswing.spec.aha", "AhaDefinition"),
     "hook": ("upswing.spec.hook", "HookDefinition"),
     "quadrants": ("upswing.spec.quadrants", "QuadrantsDefinition"),
+    "behaviour": ("upswing.spec.behaviour", "BehaviourDefinition"),
     "journey": ("upswing.spec.journey", "JourneyDefinition"),
     "hypothesis": ("upswing.spec.hypothesis", "HypothesisDefinition"),
     "experiment": ("upswing.spec.experiment", "ExperimentDefinition"),

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from upswing.core.i18n import text
-from upswing.spec.base import Definition, DurationField, Label, Mistake, Spec
+from upswing.spec.base import Definition, DurationField, Label, Mistake
 from upswing.spec.signals import Signal
 from upswing.spec.steps import EventMatch
 
@@ -75,13 +75,3 @@ class QuadrantsDefinition(Definition):
         if any(not 0 < c < 1 for c in self.cut):
             raise Mistake(text("'cut' is two shares between 0 and 1"))
         return self
-
-
-class FactorSignals(Spec):
-    """Signals of the three factors."""
-
-    motivation: list[Signal] = Field(default_factory=list, description="Signals of motivation.")
-    ability: list[Signal] = Field(
-        default_factory=list, description="Signals of ability (of difficulty with sign: less)."
-    )
-    trigger: list[Signal] = Field(default_factory=list, description="Signals of triggers, e.g. messages received.")

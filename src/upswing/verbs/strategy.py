@@ -71,4 +71,26 @@ QUADRANTS: Final = Verb(
     STRATEGY,
 )  # fmt: skip
 
-VERBS: Final[tuple[Verb, ...]] = (AHA, HOOK, QUADRANTS)
+BEHAVIOUR: Final = Verb(
+    "behaviour",
+    text("Which of motivation, ability and trigger limits a behaviour, and what raising it is worth"),
+    (
+        Param("name", text("A behaviour that is defined in the workspace"), positional=True),
+        Param("target", text("The behaviour that is wanted, e.g. entry_created")),
+        Param("who", text("Existing users have such an event lately; the target if absent")),
+        Param("joined", text("Look at each user some time after this event, in place of one date for everybody")),
+        Param("settled", text("Time from joining to that moment, e.g. 2d")),
+        Param("ahead", text("The target is counted for so long, e.g. 7d")),
+        Param("back", text("Signals are looked for so long before, e.g. 28d")),
+        Param("motivation", text("Event whose number tells of motivation"), many=True),
+        Param("ability", text("Event whose number tells of ability; '-error_shown' of its lack"), many=True),
+        Param("trigger", text("Event whose number tells of triggers, e.g. reminder_received"), many=True),
+        Param("by", text("Property to show the limiting factor by")),
+        Param("good", text("Share of users below a good level"), "number", default=0.8),
+        Param("seed", text("Of the draws behind the intervals"), "integer"),
+        FROM, TO, SEGMENT,
+    ),
+    STRATEGY,
+)  # fmt: skip
+
+VERBS: Final[tuple[Verb, ...]] = (AHA, HOOK, QUADRANTS, BEHAVIOUR)

@@ -12,6 +12,7 @@ from upswing.workspace.base import OpenWorkspace, Options
 if TYPE_CHECKING:
     from upswing.diagnose.aha_result import AhaResult
     from upswing.spec.steps import EventMatch
+    from upswing.strategy.behaviour_result import BehaviourResult
     from upswing.strategy.hook_result import HookResult
     from upswing.strategy.quadrants_result import QuadrantsResult
 
@@ -97,6 +98,38 @@ class StrategyVerbs(OpenWorkspace):
             "quadrants", QuadrantsDefinition, name, options, needed="--start EVENT --outcome EVENT --before 1d"
         )
         return quadrants(self.log, definition, start=start, stop=stop, users=self._users(segment, stop))
+
+    def behaviour(self, name: str | None = None, **question: Any) -> BehaviourResult:
+        """Which of motivation, ability and trigger limits a behaviour, for whom, and what raising it is worth.
+
+        Args:
+            name: a behaviour of the workspace; or give `target` and signals.
+            question: target, who, joined, settled, ahead, back, motivation, ability, trigger, by, good, seed, start, stop,
+                segment; see
+                ``upswing behaviour --help``. On the command line a signal is an event that is counted; ``-event`` counts
+                against its factor.
+        """
+        from upswing.spec.behaviour import FACTORS, BehaviourDefinition
+        from upswing.strategy.behaviour import behaviour
+
+        options = Options(question)
+        segment, start, stop = options.take("segment"), options.take("start"), options.take("stop")
+        for key in ("target", "who", "joined"):
+            self._set_match(options, key)
+        for factor in FACTORS:
+            written = options.take(factor, [])
+            if written:
+                options.set(factor, [self._counted(s, factor) if isinstance(s, str) else s for s in written])
+        definition = self._definition(
+            "behaviour", BehaviourDefinition, name, options, needed="--target EVENT --motivation EVENT --ability -EVENT"
+        )
+        return behaviour(self.log, definition, start=start, stop=stop, users=self._users(segment, stop))
+
+    def _counted(self, written: str, what: str) -> dict[str, Any]:
+        """A signal on the command line: the number of an event, against its factor after a minus sign."""
+        less = written.startswith("-")
+        match = _plain(self._match(written.removeprefix("-"), what))
+        return {**match, "measure": "count", "sign": "less" if less else "more"}
 
     def _set_signals(self, options: Options, key: str) -> None:
         """Read signals: events as written on the command line, or mappings as in YAML."""
