@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -51,7 +53,7 @@ def run(
             app, log_config=None, access_log=False, server_header=False, lifespan="on",
             timeout_graceful_shutdown=_STOP_SECONDS, h11_max_incomplete_event_size=64 << 10,
         )  # fmt: skip
-        server = uvicorn.Server(config)
+        server = _Server(config)
 
         def started() -> None:
             announce(root, f"http://{_from_here(host)}:{port}", token)
@@ -61,6 +63,20 @@ def run(
         app.state.upswing.on_start.append(started)
         server.run(sockets=[listening])
     say(text("stopped"))
+
+
+class _Server(uvicorn.Server):
+    """Stops on Ctrl-C and SIGTERM and then goes on to what comes after it, instead of raising the signal again."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Inside the block, signals ask the server to stop."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _listening(settings: ServerSettings) -> socket.socket:
