@@ -17,7 +17,7 @@ from upswing.core.results import Caveat
 from upswing.core.units import DAY
 from upswing.diagnose.funnel import funnel
 from upswing.diagnose.milestones import activity
-from upswing.diagnose.weak_points import Division, WeakPoint, find_weak_points, sides
+from upswing.diagnose.weak_points import LEVEL, Division, WeakPoint, find_weak_points, sides
 from upswing.metrics.candidate import Candidate, Draft, Evidence, Worth
 from upswing.metrics.people import north_star_values, user_dimensions
 from upswing.metrics.points import Frame, followed
@@ -39,7 +39,7 @@ _RECENT_SHARE: Final = 0.25
 
 def weak_steps(setting: Setting) -> list[Candidate]:
     """Groups and weeks of entry that pass a step of the path less often than their best comparable."""
-    points = find_weak_points(setting.depth, setting.divisions, setting.steps, weeks=setting.weeks)
+    points = _weak(setting, setting.depth, setting.divisions, setting.steps)
     values = setting.values_after(setting.users, setting.entry)
     path = setting.path.events
     return [
@@ -73,7 +73,7 @@ def weak_retention(setting: Setting) -> list[Candidate]:
     single = [_division(name, *known[name]) for name in setting.dimensions]
     divisions = divide(setting.log, single, since)
     steps = [last, str(text("back in the week after"))]
-    points = find_weak_points(depth, divisions, steps, weeks=setting.weeks)
+    points = _weak(setting, depth, divisions, steps)
     values = setting.values_after(users, since)
     return [
         _from_weak_point(
@@ -117,6 +117,21 @@ def leaking_flow(setting: Setting) -> list[Candidate]:
 
 
 BUILT_IN: Final[tuple[Source, ...]] = (weak_steps, weak_retention, leaking_flow)
+
+
+def _weak(
+    setting: Setting, depth: NDArray[np.int64], divisions: Sequence[Division], steps: Sequence[str]
+) -> list[WeakPoint]:
+    """Weak groups and weak weeks, looked for apart, at half the level each.
+
+    Together, a broken version may be named by the weeks since its release alone, and the version then counts as their
+    shadow; apart, both are found, and who explains whom is told by standardisation.
+    """
+    found = []
+    for cohorts in (False, True):
+        alike = [d for d in divisions if d.is_cohort is cohorts]
+        found += find_weak_points(depth, alike, steps, weeks=setting.weeks, level=LEVEL / 2)
+    return found
 
 
 def _from_weak_point(
