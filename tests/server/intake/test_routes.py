@@ -75,6 +75,13 @@ def test_browsers_of_segment_have_the_key_in_the_body(client: httpx.Client) -> N
     assert client.post("/v1/t", json={**body, "writeKey": 7}).status_code == 401
 
 
+def test_mobile_clients_of_segment_are_told_where_to_send(client: httpx.Client) -> None:
+    """Their own setting of a host yields to these settings (segmentio/analytics-kotlin#272, analytics-swift#156)."""
+    found = client.get("/v1/projects/k1/settings", headers={"Host": "events.example"})
+    assert found.json()["integrations"]["Segment.io"] == {"apiKey": "k1", "apiHost": "events.example/v1"}
+    assert client.get("/v1/projects/other/settings").status_code == 401
+
+
 def test_pages_of_other_origins(client: httpx.Client) -> None:
     asked = client.options("/v1/t", headers={"Origin": "https://a.example", "Access-Control-Request-Method": "POST"})
     assert asked.status_code == 204

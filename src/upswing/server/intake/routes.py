@@ -48,11 +48,12 @@ def router(intake: Intake, authorise: Authorise) -> APIRouter:
         add(path, doors.segment_batch, ["POST"], "Segment: a batch of messages")
     add("/v1/{call}", doors.segment_call, ["POST"], "Segment: track, identify, page, screen, group or alias")
     for method in ("POST", "GET"):
-        add("/sa", doors.sensors, [method], "神策 Sensors Analytics")
+        add("/v1/projects/{key}/settings", doors.segment_settings, ["GET"], "Segment: where mobile clients send events")
+    add("/sa", doors.sensors, [method], "神策 Sensors Analytics")
     add("/sa.gif", doors.sensors, ["GET"], "神策 Sensors Analytics, asked for as an image")
     add("/track", doors.growthbook, ["POST"], "GrowthBook: tracking plug-ins")
     add("/click/{platform}", doors.click, ["GET"], "Click monitoring: a click that an advertising platform reports")
-    for path in ("/v1/{call}", "/sa", "/track", "/click/{platform}"):
+    for path in ("/v1/{call}", "/v1/projects/{key}/settings", "/sa", "/track", "/click/{platform}"):
         found.add_api_route(path, _preflight, methods=["OPTIONS"], include_in_schema=False)
     return found
 
@@ -119,6 +120,14 @@ class _Doors:
             segment.take_call(body, call, delivery)
 
         return await self._segment(request, self.limits.event_bytes, take)
+
+    async def segment_settings(self, request: Request) -> Response:
+        """What Segment's mobile clients ask for first; without it they send to Segment, whatever host they are told."""
+        request.state.body_key = request.path_params["key"]
+        await self.key(request)
+        host = request.headers.get("host", "")
+        sent_to = {"apiKey": request.path_params["key"], "apiHost": f"{host}/v1"}
+        return _json({"integrations": {"Segment.io": sent_to}, "plan": {"track": {"__default": {"enabled": True}}}})
 
     async def _segment(self, request: Request, limit: int, take: Callable[[object, Delivery], None]) -> Response:
         shown = shown_key(request) is not None
