@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
+from upswing.workspace.backlog import BacklogVerbs
 from upswing.workspace.holder import holder_of
 from upswing.workspace.metrics import MetricVerbs
 from upswing.workspace.people import PeopleVerbs
@@ -20,7 +21,7 @@ from upswing.workspace.strategy import StrategyVerbs
 __all__ = ["Workspace"]
 
 
-class Workspace(PeopleVerbs, StrategyVerbs, MetricVerbs, ReviewVerbs):
+class Workspace(PeopleVerbs, StrategyVerbs, BacklogVerbs, MetricVerbs, ReviewVerbs):
     """A folder with definitions and an event log, open for questions; each room of the house brings its verbs.
 
     Args:
