@@ -47,9 +47,9 @@ def router(intake: Intake, authorise: Authorise) -> APIRouter:
     for path in ("/v1/batch", "/v1/b", "/v1/import"):
         add(path, doors.segment_batch, ["POST"], "Segment: a batch of messages")
     add("/v1/{call}", doors.segment_call, ["POST"], "Segment: track, identify, page, screen, group or alias")
+    add("/v1/projects/{key}/settings", doors.segment_settings, ["GET"], "Segment: where mobile clients send events")
     for method in ("POST", "GET"):
-        add("/v1/projects/{key}/settings", doors.segment_settings, ["GET"], "Segment: where mobile clients send events")
-    add("/sa", doors.sensors, [method], "神策 Sensors Analytics")
+        add("/sa", doors.sensors, [method], "神策 Sensors Analytics")
     add("/sa.gif", doors.sensors, ["GET"], "神策 Sensors Analytics, asked for as an image")
     add("/track", doors.growthbook, ["POST"], "GrowthBook: tracking plug-ins")
     add("/click/{platform}", doors.click, ["GET"], "Click monitoring: a click that an advertising platform reports")
