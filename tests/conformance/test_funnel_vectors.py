@@ -5,19 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pytest
-from pyarrow import parquet
 from pydantic import ValidationError
 
 from tests.conformance.vectors import duration, events, instant, load
-from tests.oracles.event import Event
-from upswing.core.calendar import Calendar
 from upswing.core.units import SECOND, Duration
 from upswing.diagnose.funnel import funnel
-from upswing.engines.duckdb import DuckDBEngine
-from upswing.engines.external import ExternalEvents
-from upswing.events.log import EventLog
 from upswing.spec.funnel import FunnelDefinition
 
 
@@ -54,35 +47,19 @@ def definition_of(query: dict[str, Any]) -> FunnelDefinition:
     )
 
 
-def log_of(found: list[Event], zone: str, folder) -> EventLog:
-    """The events in the real engine, as a Parquet file that is pointed at."""
-    table = {
-        "user": [e.user for e in found],
-        "time": pa.array([e.time for e in found], pa.timestamp("us")),
-        "event": [e.name for e in found],
-    }
-    for prop in sorted({p for e in found for p in e.props}):
-        table[prop] = [None if e.props.get(prop) is None else str(e.props[prop]) for e in found]
-    parquet.write_table(pa.table(table), folder / "events.parquet")
-    source = ExternalEvents(
-        path=folder / "events.parquet", time="time", user="user", event="event",
-        event_name=None, event_id=None, table=None, timezone="UTC",
-    )  # fmt: skip
-    return EventLog(DuckDBEngine.external(source, spine_dir=folder / "spine", memory_limit=None), Calendar(zone))
-
-
 def moment(log, time):
     return None if time is None else log.calendar.local(instant(time))
 
 
 @pytest.mark.parametrize("vector", [pytest.param(v, id=v["name"]) for v in load("funnel")])
-def test_vector(vector, tmp_path):
+def test_vector(vector, log_on):
     query, expected = vector["query"], vector["expected"]
     try:
         definition = definition_of(query)
     except ValidationError as error:
         pytest.skip(f"not offered: {error.errors()[0]['msg']}")
-    log = log_of(events(vector), vector.get("zone", query.get("zone", "UTC")), tmp_path)
+    rows = [e._replace(props={k: None if v is None else str(v) for k, v in e.props.items()}) for e in events(vector)]
+    log = log_on(rows, zone=vector.get("zone", query.get("zone", "UTC")))
     missing = {n for s in (*definition.steps, *definition.exclude) for n in s.events or ()} - set(log.schema.events)
     if missing:
         pytest.skip("a step that never occurs in the log is refused by name")

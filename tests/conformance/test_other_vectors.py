@@ -6,7 +6,6 @@ import pytest
 
 from tests.conformance.test_oracles_agree import label
 from tests.conformance.vectors import events, instant, load
-from tests.logs import embedded_log
 from tests.oracles.event import Event
 from upswing.core.calendar import Calendar
 from upswing.core.errors import DataError
@@ -32,7 +31,7 @@ def match(test):
     return EventMatch(any_of=names, where=where)
 
 
-def open_log(folder, vector):
+def open_log(log_on, vector):
     """The vector's log; names asked for that never occur get one event of another user, before everything else."""
     query, rows = vector["query"], events(vector)
     asked = [n for key in ("start", "return", "active") if key in query for n in match(query[key]).events]
@@ -42,7 +41,7 @@ def open_log(folder, vector):
     if "horizon" in query:
         rows.append(Event("(nobody)", instant(query["horizon"]), len(rows), "(end)", {}))
     zone, week_start = query.get("zone", "UTC"), query.get("week_start", "monday")
-    return embedded_log(folder, rows, zone=zone, week_start=week_start)
+    return log_on(rows, zone=zone, week_start=week_start)
 
 
 def moment(query, key, calendar):
@@ -50,9 +49,9 @@ def moment(query, key, calendar):
 
 
 @every("retention")
-def test_retention(vector, tmp_path):
+def test_retention(vector, log_on):
     query, expected = vector["query"], vector["expected"]
-    log = open_log(tmp_path, vector)
+    log = open_log(log_on, vector)
     at = query.get("at", "on")
     definition = RetentionDefinition(
         name="vector",
@@ -83,9 +82,9 @@ def test_retention(vector, tmp_path):
 
 
 @every("lifecycle")
-def test_lifecycle(vector, tmp_path):
+def test_lifecycle(vector, log_on):
     query = vector["query"]
-    log = open_log(tmp_path, vector)
+    log = open_log(log_on, vector)
     begin, end = (log.calendar.local(instant(query[key])) for key in ("from", "to"))
     found = lifecycle(log, match(query["active"]), period=query["period"], start=begin, stop=end)
     starts = log.calendar.edges(query["period"], instant(query["from"]), instant(query["to"]))
@@ -100,9 +99,9 @@ def test_lifecycle(vector, tmp_path):
 
 
 @every("stickiness")
-def test_stickiness(vector, tmp_path):
+def test_stickiness(vector, log_on):
     query, expected = vector["query"], vector["expected"]
-    log = open_log(tmp_path, vector)
+    log = open_log(log_on, vector)
     active = match(query["active"])
     if "day" in query:
         day = next(a for a in stickiness(log, active, stop="2020-01-25").series if a.day == query["day"])
@@ -125,9 +124,9 @@ def counted(period):
 
 
 @every("paths")
-def test_paths(vector, tmp_path):
+def test_paths(vector, log_on):
     query, expected = dict(vector["query"]), vector["expected"]
-    log = embedded_log(tmp_path, events(vector))
+    log = log_on(events(vector))
     asked = {"name": "vector", "session_gap": query.pop("idle", "none"), "collapse": query.pop("collapse", False)}
     if query.pop("directly_follows", False):
         found = transitions(log, PathsDefinition(**asked))
@@ -152,8 +151,8 @@ def test_paths(vector, tmp_path):
         assert dict(ends) == expected["ends"]
 
 
-def test_an_empty_log_says_so(tmp_path):
-    log = embedded_log(tmp_path, [])
+def test_an_empty_log_says_so(log_on):
+    log = log_on([])
     with pytest.raises(DataError, match="no events"):
         lifecycle(log, EventMatch(event="*"))
     assert log.calendar == Calendar("UTC")
