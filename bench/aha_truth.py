@@ -3,19 +3,21 @@
 ``null``: simulated tables in which behaviours depend on early activity alone, or a few of them also cause the outcome;
 prints the share of runs with a false finding and the mean share of false ones among the findings.
 ``demo``: whole simulated products (`upswing.demo`), one seed after another: how often the planted behaviour is
-recommended, how often the decoy is, and how often the true effect lies in the interval.
+recommended and the decoy not, the quadrants come out in order, and users without push are seen to lack the trigger.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow.csv
 import pyarrow.parquet
 
+from upswing.demo.definitions import DEFINITIONS
 from upswing.demo.simulate import write_parquet
 from upswing.demo.truths import truth
 from upswing.diagnose.aha_search import Rules, search
@@ -60,35 +62,76 @@ def false_discoveries(runs: int, *, causes: int, users: int = 6000, behaviours: 
     return anything / runs, float(np.mean(shares)), float(np.mean(power))
 
 
+@dataclass
+class Tally:
+    """What was right, seed by seed."""
+
+    right: int = 0
+    inside: int = 0
+    decoy_confirmed: int = 0
+    decoy_explained: int = 0
+    others: int = 0
+    ordered: int = 0
+    limited: int = 0
+    trigger_inside: int = 0
+
+
 def on_the_demo(seeds: int, users: int) -> None:
     """One line per seed, then the summary."""
-    planted = truth("aha_entries").effect
-    hits = decoys = explained = inside = 0
+    tally = Tally()
     for seed in range(1, seeds + 1):
         with tempfile.TemporaryDirectory() as folder, demo_workspace(Path(folder), seed, users) as workspace:
-            answer = workspace.aha(
-                start_event="account_created", outcome="app_opened", after="21d", until="28d", adjust=["channel"],
-                exclude=["reminder_received", "reminder_opened"],
-            )  # fmt: skip
-        best = answer.recommended
-        right = best is not None and (best.behaviour, best.count, str(best.window)) == ("entry_created", 3, "2d")
-        decoy = [f for f in answer.findings if f.behaviour == "report_viewed"]
-        covered = best is not None and best.found.adjusted.lower <= planted <= best.found.adjusted.upper
-        hits, inside = hits + right, inside + covered
-        decoys += any(f.found.status == "confirmed" for f in decoy)
-        explained += any(f.found.status == "explained" for f in decoy)
-        others = [str(f.sentence) for f in answer.of("confirmed")[1:]]
-        shown = "-" if best is None else f"{best.sentence} {best.found.adjusted.estimate:+.3f}"
-        print(f"seed {seed:2}: {shown}  decoy {[f.found.status for f in decoy]}  other confirmed {others}", flush=True)
+            lines = [_aha(workspace, tally), _quadrants(workspace, tally), _behaviour(workspace, tally)]
+        print(f"seed {seed:2}: " + "; ".join(lines), flush=True)
     print(
-        f"of {seeds}: right behaviour, count and window {hits}, true effect in the interval {inside}; "
-        f"decoy confirmed {decoys}, listed as explained {explained}"
+        f"of {seeds}: right behaviour, count and window recommended {tally.right}, true effect in its interval {tally.inside}; "
+        f"decoy confirmed {tally.decoy_confirmed}, listed as explained {tally.decoy_explained}, any other behaviour confirmed "
+        f"{tally.others}; quadrants ordered {tally.ordered}; users without push limited by triggers {tally.limited}, true "
+        f"gain in its interval {tally.trigger_inside}"
+    )
+
+
+def _aha(workspace: Workspace, tally: Tally) -> str:
+    planted = truth("aha_entries").effect
+    answer = workspace.aha("first_entries")
+    best = answer.recommended
+    decoy = [f.found.status for f in answer.findings if f.behaviour == "report_viewed"]
+    tally.decoy_confirmed += "confirmed" in decoy
+    tally.decoy_explained += "explained" in decoy
+    tally.others += len(answer.of("confirmed")) > 1
+    if best is None:
+        return "nothing recommended"
+    tally.right += (best.behaviour, best.count, str(best.window)) == ("entry_created", 3, "2d")
+    tally.inside += best.found.adjusted.lower <= planted <= best.found.adjusted.upper
+    return f"{best.sentence} {best.found.adjusted.estimate:+.3f}, decoy {decoy}"
+
+
+def _quadrants(workspace: Workspace, tally: Tally) -> str:
+    order = workspace.quadrants("new_users").order
+    tally.ordered += order.passed
+    return "quadrants " + " ".join(f"{r:.3f}" for r in order.rates)
+
+
+def _behaviour(workspace: Workspace, tally: Tally) -> str:
+    planted = truth("no_trigger").effect
+    groups = {g.name: g for g in workspace.behaviour("opening").groups}
+    without = groups["false"]
+    gain = without.factors[2].gain
+    now = without.users * without.mean
+    tally.limited += without.limiting is not None and without.limiting.factor == "trigger"
+    tally.trigger_inside += gain.lower <= planted * now <= gain.upper
+    return (
+        f"push {gain.estimate / now:+.3f} ({gain.lower / now:+.3f} to {gain.upper / now:+.3f}), planted {planted:+.3f}"
     )
 
 
 def demo_workspace(folder: Path, seed: int, users: int) -> Workspace:
-    """A workspace with a simulated product."""
+    """A workspace with a simulated product and the demo's definitions."""
     workspace = Workspace.create(folder / "demo", timezone="Asia/Shanghai", currency="CNY")
+    for name, body in DEFINITIONS.items():
+        path = folder / "demo" / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(body, encoding="utf-8")
     write_parquet(folder / "events.parquet", seed=seed, users=users, aliases=folder / "aliases.parquet")
     workspace.import_events([folder / "events.parquet"])
     pyarrow.csv.write_csv(pyarrow.parquet.read_table(folder / "aliases.parquet"), folder / "aliases.csv")

@@ -160,4 +160,62 @@ label: {en: Users with a habit, zh: 已养成习惯的用户}
 all:
   - {active_days: entry_created, within: 30d, at_least: 8}
 """,
+    "strategy/aha.yml": """\
+kind: aha
+name: first_entries
+label: {en: What keeps new users, zh: 新用户因何留下}
+start: {event: account_created}
+outcome: {event: app_opened}
+after: 21d
+until: 28d
+adjust: [channel]
+exclude: [reminder_received, reminder_opened]  # sent by the product, or an answer to it
+""",
+    "strategy/quadrants.yml": """\
+kind: quadrants
+name: new_users
+label: {en: New users, zh: 新用户}
+start: {event: account_created}
+before: 1d
+outcome: {event: entry_created}
+within: 48h
+desire:
+  - {event: goal_chosen}
+  - {event: onboarding_viewed, measure: largest, of: duration_ms, name: time on the welcome pages}
+friction:
+  - {event: code_resent}
+  - {event: phone_verified, measure: largest, of: duration_ms, name: wait for the code}
+retention: {event: app_opened, after: 21d, until: 28d}
+value: {event: order_paid, of: amount, within: 28d}
+by: channel
+""",
+    "strategy/behaviour.yml": """\
+kind: behaviour
+name: opening
+label: {en: Opening the app, zh: 打开应用}
+target: {event: app_opened}
+joined: {event: account_created}
+settled: 2d
+back: 3d
+ahead: 26d
+motivation:
+  - {event: goal_chosen}
+  - {event: entry_created, measure: count}
+ability:
+  - {event: code_resent, sign: less}
+  - {event: phone_verified, measure: largest, of: duration_ms, sign: less, name: wait for the code}
+trigger:
+  - {event: app_opened, where: [{prop: push_enabled, value: true}], name: push permission}
+by: push_enabled
+""",
+    "strategy/hook.yml": """\
+kind: hook
+name: bookkeeping
+label: {en: Bookkeeping as a habit, zh: 记账习惯}
+trigger: {any_of: [reminder_opened, app_opened]}
+action: {event: entry_created}
+reward: {event: report_viewed}
+investment: {event: budget_set}
+within: {action: 1h, reward: 1d, investment: 1d, trigger: 7d}
+""",
 }

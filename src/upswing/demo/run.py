@@ -91,5 +91,5 @@ def _clear(folder: Path) -> None:
         )
     for name in (MARK, PROJECT_FILE, "report.html", "events.parquet", "aliases.csv"):
         (folder / name).unlink(missing_ok=True)
-    for name in ("data", "funnels", "metrics", "segments", ".upswing"):
+    for name in ("data", "funnels", "metrics", "segments", "strategy", ".upswing"):
         shutil.rmtree(folder / name, ignore_errors=True)

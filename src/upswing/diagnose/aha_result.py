@@ -185,7 +185,7 @@ class AhaResult(Result):
 
 _STATUS = {
     "confirmed": text("confirmed"),
-    "explained": text("explained by activity"),
+    "explained": text("gone within like users"),
     "lower": text("goes with less"),
     "not_confirmed": text("not confirmed"),
 }
