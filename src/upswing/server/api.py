@@ -95,8 +95,8 @@ def query_of(verb: Verb, *, but: Param | None = None) -> type[Shown]:
 
 
 def body_of(verb: Verb) -> type[BaseModel]:
-    """The JSON body of a POST: every parameter of the verb."""
-    fields: dict[str, Any] = {p.key: _field(p) for p in verb.params}
+    """The JSON body of a POST: every parameter of the verb that names no file of the server's machine."""
+    fields: dict[str, Any] = {p.key: _field(p) for p in verb.params if not p.local}
     return create_model(f"{_camel(verb.name)}Body", __config__=ConfigDict(extra="forbid"), **fields)
 
 

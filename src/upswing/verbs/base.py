@@ -23,6 +23,7 @@ class Param:
         choices: allowed values of kind ``choice``.
         default: value when absent, as shown in help.
         positional: a command-line argument rather than an option.
+        local: names a file of this machine, so only its own command line and Python have it.
         writes: changes the workspace, so it is no parameter of a GET request and needs an editor.
     """
 
@@ -35,6 +36,7 @@ class Param:
     default: str | int | float | bool | None = None
     positional: bool = False
     writes: bool = False
+    local: bool = False
 
     @property
     def flag(self) -> str:

@@ -106,7 +106,7 @@ class Field:
 
 def fields(verb: Verb, query: Query) -> dict[str, Field]:
     """The fields of a verb's form with what the address gives."""
-    return {p.flag: _field(p, tuple(v for k, v in query if k == p.flag)) for p in verb.params}
+    return {p.flag: _field(p, tuple(v for k, v in query if k == p.flag)) for p in verb.params if not p.writes}
 
 
 def arguments(verb: Verb, query: Query) -> dict[str, object]:
@@ -122,6 +122,8 @@ def arguments(verb: Verb, query: Query) -> dict[str, object]:
     """
     found: dict[str, object] = {}
     for param in verb.params:
+        if param.writes:  # an address is followed without being asked: it never changes anything
+            continue
         given = [value for key, value in query if key == param.flag and value.strip()]
         if not given:
             continue
