@@ -21,6 +21,19 @@ def test_posthog_docstring_odds_ratio():
     assert (result.odds_ratio, result.odds_ratio_shrunk) == (25.0, 11.0)
 
 
+@pytest.mark.parametrize(
+    ("table", "phi"),
+    [((10, 1, 100, 10), 0.0), ((10, 100, 1, 10), 0.0), ((1000, 100, 1, 10), 0.2712), ((1000, 1, 100, 10), 0.2712)],
+)
+def test_amplitude_compass_worked_tables(table, phi):
+    # "Find your company's inflection metrics with Compass", examples 1 to 4: retained or not, at or below n times
+    result = associate(*table)
+    assert result.phi == pytest.approx(phi, abs=5e-5)
+    high_ppv, high_sensitivity = table[0] > table[1], table[0] > table[2]
+    assert (result.ppv > 0.5) == high_ppv
+    assert (result.sensitivity > 0.5) == high_sensitivity
+
+
 @given(filled, filled, filled, filled)
 def test_phi_is_pearson_on_the_users(a, b, c, d):
     behaviour = np.repeat([1, 1, 0, 0], [a, b, c, d])

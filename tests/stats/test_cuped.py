@@ -49,6 +49,64 @@ def test_r13_gbstats_cuped_with_confidence_sequence():
     assert (sequence.lower, sequence.upper) == pytest.approx((-0.50970, 1.51647), abs=3e-4)
 
 
+def _ratio_arm(n, m, m2, d, d2, mp, mp2, dp, dp2, m_mp, d_dp, mp_dp, m_d, m_dp, mp_d):
+    return Aggregates.from_sums(
+        n, {"m": m, "d": d, "mp": mp, "dp": dp}, squares={"m": m2, "d": d2, "mp": mp2, "dp": dp2},
+        cross={("m", "mp"): m_mp, ("d", "dp"): d_dp, ("mp", "dp"): mp_dp, ("m", "d"): m_d, ("m", "dp"): m_dp,
+               ("mp", "d"): mp_d},
+    )  # fmt: skip
+
+
+def test_r13_gbstats_ratio_with_cuped():
+    """gbstats takes one slope on the linearised pre-period ratio; ours one on each of its two parts.
+
+    Two slopes contain the one, so ours must be at least as precise and agree within the noise that is left.
+    """
+    a = _ratio_arm(
+        100, 485.112236689623, 2715.484666118136, 679.9093275844917, 4939.424001640236, 192.59138069991536,
+        460.076026390857, 290.1398399750233, 920.9461385038898, 1113.6215759318352, 2130.9404074446747,
+        634.239482353647, 3602.146836776702, 1559.2878434944676, 1460.3181079276983,
+    )  # fmt: skip
+    b = _ratio_arm(
+        100, 514.7757826608777, 2994.897482705013, 705.4090874383759, 5291.36604146392, 206.94157227402536,
+        514.2903702246757, 302.54389139107326, 994.4506208125663, 1237.0953021125997, 2292.081739775257,
+        698.4173425817908, 3918.1561431600717, 1701.0287270040265, 1604.0759503266522,
+    )  # fmt: skip
+    result = compare_adjusted(
+        a, b, outcome="m", denominator="d", covariates=["mp", "dp"], slopes="pooled", lift_method="delta"
+    ).adjusted
+    published, half = -0.0007, (0.00700 + 0.00841) / 2
+    ours = (result.lift_upper - result.lift_lower) / 2
+    assert 0.7 * half < ours <= half
+    assert result.lift == pytest.approx(published, abs=np.sqrt(half**2 - ours**2))
+    assert result.p_value == pytest.approx(0.85771, abs=0.1)
+    # their sequential interval is the confidence sequence around their own estimate
+    sequence = confidence_sequence(published, 0.00391, 200, tuned_for=5000)
+    assert (sequence.lower, sequence.upper) == pytest.approx((-0.02063, 0.01923), abs=3e-5)
+
+
+def test_r15_gbstats_three_arms():
+    rows = ((3001, 300, 600, 210, 415, -20), (3000, 222, 555, 120, 405, -10), (4000, 450, 900, 300, 600, -30))
+    arms = [
+        Aggregates.from_sums(n, {"y": y, "x": x}, squares={"y": y2, "x": x2}, cross={("y", "x"): xy})
+        for n, y, y2, x, x2, xy in rows
+    ]
+
+    def left(arm, slope):  # standard deviation of a user's adjusted value
+        products = np.asarray(arm.products)[[0, 0, 1], [0, 1, 1]] / (arm.n - 1)
+        variance = {"y": arm.only("y").variance("y"), "x": arm.only("x").variance("x")}
+        return np.sqrt(variance["y"] + slope**2 * variance["x"] - 2 * slope * products[1])
+
+    first = compare_adjusted(arms[0], arms[1], outcome="y", covariates=["x"], slopes="pooled")
+    second = compare_adjusted(arms[0], arms[2], outcome="y", covariates=["x"], slopes="pooled")
+    assert (first.unadjusted.control, first.unadjusted.treatment) == pytest.approx((0.099966678, 0.074))
+    assert second.unadjusted.treatment == pytest.approx(0.1125)
+    # Published to nine digits with the arms' slopes averaged by variance alone; ours merges the arms' users.
+    assert left(arms[1], first.treatment_slopes[0]) == pytest.approx(0.423529598, abs=2e-5)
+    assert left(arms[0], second.control_slopes[0]) == pytest.approx(0.434288923, abs=2e-5)
+    assert left(arms[2], second.treatment_slopes[0]) == pytest.approx(0.458953951, abs=2e-5)
+
+
 def test_r14_variance_reduction_is_the_squared_correlation():
     rng = np.random.default_rng(2)
     x = rng.normal(size=(2, 40_000))

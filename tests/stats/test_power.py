@@ -25,6 +25,7 @@ from upswing.stats.power import (
     power,
     proportion_variance,
     quantile_variance,
+    ratio_variance,
     sample_size,
     sequential_inflation,
 )
@@ -68,6 +69,46 @@ def test_r29_spotify_three_arms():
     assert sample_size(0.3, 100.0, design=against).per_arm == pytest.approx([29_929, 14_965, 14_965], abs=2)
     pairs = Design(power=0.85, shares=THREE, comparisons="all_pairs", alpha=3 * 0.05)
     assert sample_size(0.3, 100.0, design=pairs).per_arm == pytest.approx([19_953] * 3, abs=2)
+
+
+def test_r29_spotify_three_arms_of_a_proportion():
+    # 673,157 + 2 × 336,578 against control and 3 × 448,674 for all pairs. Theirs gives both arms of every pair the
+    # control's or the pair's mean variance; ours takes each arm's own, which differs by 0.2 % at most.
+    against = Design(power=0.85, shares=(0.5, 0.25, 0.25), alpha=2 * 0.05)
+    wanted = sample_size(0.003, 0.34 * 0.66, treatment_variance=0.343 * 0.657, design=against).per_arm
+    assert wanted == pytest.approx([673_157, 336_578, 336_578], rel=1e-3)
+    pairs = Design(power=0.85, shares=THREE, comparisons="all_pairs", alpha=3 * 0.05)
+    wanted = sample_size(0.003, 0.34 * 0.66, treatment_variance=0.343 * 0.657, design=pairs).per_arm
+    assert wanted == pytest.approx([448_674] * 3, rel=2.5e-3)
+
+
+def test_r32_tea_tasting_power_analysis():
+    tea = pytest.importorskip("tea_tasting")
+    table = tea.make_users_data(rng=42, sessions_uplift=0, orders_uplift=0, revenue_uplift=0, covariates=True)
+    users = {name: np.asarray(table[name].to_numpy(), dtype=float) for name in table.column_names}
+    orders, sessions = users["orders"], users["sessions"]
+    moments = np.cov(orders, sessions)
+    variance = ratio_variance(orders.mean(), sessions.mean(), moments[0, 0], moments[1, 1], moments[0, 1])
+    ratio = orders.sum() / sessions.sum()
+    assert power(0.1 * ratio, variance, 4000) == pytest.approx(0.52, abs=5e-3)
+
+    def left(outcome, covariate):  # share of the variance that CUPED leaves
+        return 1 - np.corrcoef(outcome, covariate)[0, 1] ** 2
+
+    past_ratio = users["orders_covariate"].sum() / users["sessions_covariate"].sum()
+    cases = (
+        (sessions, users["sessions_covariate"], sessions.mean(), (2.3, 1.6)),
+        (
+            (orders - ratio * sessions) / sessions.mean(),
+            users["orders_covariate"] - past_ratio * users["sessions_covariate"], ratio, (6.8, 4.8),
+        ),
+        (orders, users["orders_covariate"], orders.mean(), (7.2, 5.1)),
+        (users["revenue"], users["revenue_covariate"], users["revenue"].mean(), (9.2, 6.5)),
+    )  # fmt: skip
+    for outcome, covariate, level, per_cent in cases:
+        design = Design(variance_factor=left(outcome, covariate))
+        found = minimal_effect(outcome.var(ddof=1), np.array([10_000, 20_000]), design=design)
+        assert 100 * found / level == pytest.approx(per_cent, abs=0.06)
 
 
 def test_r30_rule_of_thumb_and_exact():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,6 +36,46 @@ def test_nab_totals_of_two_detectors_normalise_to_the_published_scores():
     for raw, published in ((-24.0131, 39.65), (46.1670, 69.90)):
         corpus = series.NabScore(raw, 116, -116, 0, 0, 116, "nab") + series.nab_score([], [], n=10)
         assert corpus.normalised == pytest.approx(published, abs=5e-3)
+
+
+def windowed_gaussian(values):
+    """The benchmark's own reference detector: one minus the normal tail of a value given a sliding window's moments."""
+    score, mean, spread = np.zeros(values.size), 0.0, 1.0
+    for i, value in enumerate(values):
+        if i:
+            score[i] = 1 - 0.5 * math.erfc(abs(value - mean) / spread / 1.4142)
+        if i < 6400 or (i - 6399) % 100 == 0:
+            window = values[max(i - 6399, 0) : i + 1]
+            mean, spread = window.mean(), window.std() or 1e-6
+    return score
+
+
+@pytest.mark.realdata
+def test_nab_windowed_gaussian_on_the_advertising_series():
+    # Scores per file and for the six series from the benchmark's own result files.
+    published = {"4_cpm": 1.27471, "3_cpc": 2.50266, "2_cpc": -1.0}
+    windows = json.loads(data_file("nab/combined_windows.json").read_text())
+    table = pq.read_table(
+        data_file("nab/nab_all_series.parquet"),
+        filters=[("series", ">=", "realAdExchange/"), ("series", "<", "realAe")],
+    )
+    names, values = table["series"].to_numpy(zero_copy_only=False), table["value"].to_numpy()
+    times = table["timestamp"].to_numpy().astype("datetime64[s]")
+    total, count = 0.0, 0
+    for name in np.unique(names):
+        mine = names == name
+        labelled = [
+            tuple(np.searchsorted(times[mine], np.datetime64(edge[:19])).item() for edge in window)
+            for window in windows[name]
+        ]
+        alarms = np.flatnonzero(windowed_gaussian(values[mine]) >= 1.0)  # the threshold of its published run
+        score = series.nab_score(alarms, labelled, n=int(mine.sum()))
+        short = name.split("exchange-")[1].removesuffix("_results.csv")
+        if short in published:
+            assert score.raw == pytest.approx(published[short], abs=6e-6)
+        total, count = total + score.raw, count + len(labelled)
+    assert count == 14
+    assert 100 * (total + count) / (2 * count) == pytest.approx(56.90, abs=6e-3)
 
 
 def test_nab_profiles_and_probation():
