@@ -193,7 +193,7 @@ def test_a_change_needs_post(client: httpx.Client) -> None:
     [
         ("GET", "/nothing", 404, "UP802"),
         ("GET", "/api/v1/nothing", 404, "UP802"),
-        ("GET", "/api/v1/jobs/none", 404, "UP811"),
+        ("GET", "/api/v1/jobs/none", 404, "UP851"),
         ("DELETE", "/api/v1/funnel", 405, "UP803"),
         ("PUT", "/api/v1/funnel/activation", 405, "UP803"),
         ("GET", "/api/v1/funnel?periods=3", 422, "UP651"),

@@ -49,6 +49,14 @@ def create_app(root: Path, settings: ServerSettings | None = None, *, local_toke
         observations=observations,
         local_token=local_token,
     )
+    try:
+        return _assembled(state)
+    except BaseException:
+        _close(state)
+        raise
+
+
+def _assembled(state: ServerState) -> FastAPI:
     app = FastAPI(
         title="Upswing",
         version=upswing.__version__,
@@ -60,16 +68,21 @@ def create_app(root: Path, settings: ServerSettings | None = None, *, local_toke
         redirect_slashes=False,
     )
     app.state.upswing = state
-    app.include_router(health.router)
-    app.include_router(asking.router)
-    app.include_router(forwarding.router)
-    app.include_router(api.router())
-    parts.mount_intake(app, state, parts.open_facts(state))
-    chosen.require_sign_in(configured=state.gate is not None and state.gate.configured())
+    parts.mount(app, state, parts.open_facts(state))
+    state.settings.require_sign_in(configured=state.gate is not None and state.gate.configured())
+    for router in (health.router, asking.router, forwarding.router, api.router()):
+        app.include_router(router)
     _observe(state)
     _handle_errors(app)
     app.add_middleware(Surroundings, state=state)
     return app
+
+
+def _close(state: ServerState) -> None:
+    for end in reversed(state.on_stop):
+        end()
+    state.questions.close()
+    state.storage.close()
 
 
 def _observe(state: ServerState) -> None:
@@ -87,10 +100,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        for end in reversed(state.on_stop):
-            end()
-        state.questions.close()
-        state.storage.close()
+        _close(state)
 
 
 def _handle_errors(app: FastAPI) -> None:

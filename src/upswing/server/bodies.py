@@ -30,13 +30,13 @@ async def read_body(request: Request, *, limit: int, unpacked: int | None = None
     """
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     parts: list[bytes] = []
     size = 0
     async for part in request.stream():
         size += len(part)
         if size > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         parts.append(part)
     packing = request.headers.get("content-encoding", "identity").strip().lower()
     return unpack(b"".join(parts), packing, limit=8 * limit if unpacked is None else unpacked)
@@ -61,7 +61,7 @@ def unpack(body: bytes, packing: str, *, limit: int) -> bytes:
     """
     if packing in ("", "identity"):
         if len(body) > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         return body
     if packing not in ("gzip", "x-gzip", "deflate"):
         raise BadRequestError(
@@ -107,7 +107,7 @@ def _inflate(body: bytes, window: int, limit: int) -> bytes:
                 rest = unpacker.unconsumed_tail or (b"" if not unpacker.eof else rest)
                 made += piece
                 if len(made) > limit:
-                    raise _too_large(limit)
+                    raise too_large(limit)
                 if not piece and not unpacker.eof and (not rest or len(rest) == before):
                     raise BadRequestError(text("the packed body ends too early"))
         except zlib.error as error:
@@ -116,7 +116,8 @@ def _inflate(body: bytes, window: int, limit: int) -> bytes:
     return bytes(made)
 
 
-def _too_large(limit: int) -> TooLargeError:
+def too_large(limit: int) -> TooLargeError:
+    """The error for more than `limit` bytes."""
     return TooLargeError(
         text("the body is larger than {n} bytes", n=f"{limit:,}"), hint=text("send it in several parts")
     )

@@ -14,9 +14,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from upswing.core.errors import UpswingError
 from upswing.core.i18n import text, use_locale
+from upswing.server.bodies import too_large
 from upswing.server.errors import BadRequestError, InternalError, NotAllowedError, ServerError, status_of
 from upswing.server.observe import LOG, note
 from upswing.server.state import ServerState
+from upswing.workspace.remote import ASK
 
 SAFE_HEADERS: Final[Mapping[str, str]] = {
     "content-security-policy": "default-src 'self'; img-src 'self' data:; style-src 'self'; script-src 'self'; "
@@ -93,7 +95,7 @@ class Surroundings:
         with use_locale(language_of(headers, scope.get("query_string", b"").decode("latin-1"))):
             try:
                 self._check_where_from(scope, headers)
-                await self.app(scope, receive, answer)
+                await self.app(scope, self._limited(scope, headers, receive, answer), answer)
             except UpswingError as error:
                 await answer.finish_with(error_response(error, request_id=request_id), scope, receive)
             except Exception:
@@ -119,6 +121,27 @@ class Surroundings:
         foreign = origin is not None and urlsplit(origin).netloc != headers.get("host")
         if foreign or headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             raise NotAllowedError(text("changes asked for by a page of another site are refused"))
+
+    def _limited(self, scope: Scope, headers: Headers, receive: Receive, answer: _Answer) -> Receive:
+        """Bodies up to the settings' bound, whoever reads them; addresses with bounds of their own read as they are."""
+        if scope["path"].startswith(ASK) or _has_own_rules(scope["path"]):
+            return receive
+        limit = self.state.settings.body_bytes
+        declared = headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > limit:
+            raise too_large(limit)
+        size = 0
+
+        async def receive_some() -> Message:
+            nonlocal size
+            message = await receive()
+            size += len(message.get("body", b""))
+            if size > limit:
+                answer.instead = too_large(limit)  # who reads the body may make something else of the error
+                raise answer.instead
+            return message
+
+        return receive_some
 
     def _observe(self, scope: Scope, status: int, seconds: float, request_id: str) -> None:
         route = scope.get("route")
@@ -163,9 +186,16 @@ class _Answer:
         self._send = send
         self._request_id = request_id
         self.status = 500
-        self._begun = False
+        self.instead: UpswingError | None = None
+        self._begun = self._ended = False
 
     async def __call__(self, message: Message) -> None:
+        if self.instead is not None and not self._begun:
+            error, self.instead = self.instead, None
+            await error_response(error, request_id=self._request_id)({"type": "http"}, _nothing, self)
+            self._ended = True
+        if self._ended:
+            return
         if message["type"] == "http.response.start":
             self._begun = True
             self.status = message["status"]
@@ -180,3 +210,7 @@ class _Answer:
         """Send this instead, unless an answer has begun already."""
         if not self._begun:
             await response(scope, receive, self)
+
+
+async def _nothing() -> Message:
+    return {"type": "http.disconnect"}
