@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from ruamel.yaml import YAML
 
 from tests.diagnose.memory import MemoryEngine
 from tests.oracles.event import DAY, HOUR, Event
@@ -15,6 +16,7 @@ from upswing.diagnose.aha_search import Rules, search
 from upswing.events.log import EventLog
 from upswing.sequences.aha import AhaRows, AhaTables
 from upswing.spec.aha import AhaDefinition
+from upswing.spec.hypothesis import HypothesisDefinition
 from upswing.spec.validation import validated
 
 BASE = 1_700_000_000_000_000
@@ -120,7 +122,9 @@ def test_from_events_to_a_recommendation():
     assert best.curve is not None
     assert best.curve.threshold == 2
     assert best.experiment is not None
-    assert "kind: hypothesis" in best.experiment.yaml
+    draft = validated(HypothesisDefinition, YAML(typ="safe").load(best.experiment.yaml), what="draft")
+    assert draft.forecast.likely == pytest.approx(best.experiment.effect, abs=1e-5)
+    assert draft.baseline == pytest.approx(best.experiment.base_rate, abs=1e-5)
     assert answer.users_seen == 1500
     body = json.loads(answer.to_json())
     assert body["recommended"] == "rate"

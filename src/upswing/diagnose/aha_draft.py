@@ -13,6 +13,8 @@ from upswing.core.units import Duration
 from upswing.diagnose.aha_search import Finding
 from upswing.stats.power import proportion_variance, sample_size
 
+_Z95: Final = 1.959964
+_Z80: Final = 1.281552
 UPTAKE: Final = 0.1
 """Share of the users without the behaviour whom a nudge is assumed to bring to it; the draft says so."""
 
@@ -63,22 +65,33 @@ def experiment(
 def _written(
     found: Finding, behaviour: str, count: int, window: Duration, outcome: str, uptake: float, effect: float, users: int
 ) -> str:
-    low, high = (x * uptake * (1 - found.shown / found.users) for x in (found.adjusted.lower, found.adjusted.upper))
+    without = 1 - found.shown / found.users
+    spread = (found.adjusted.upper - found.adjusted.lower) / (2 * _Z95) * uptake * without
     body = {
         "kind": "hypothesis",
-        "name": f"aha_{''.join(c if c.isalnum() else '_' for c in behaviour.lower()).strip('_')}_{count}",
+        "name": _name(behaviour, count),
         "state": "New users have not felt the value yet.",
-        "trace": f"{1 - found.shown / found.users:.0%} do not reach {count} x {behaviour} within {window}; of those who do, "
+        "trace": f"{without:.0%} do not reach {count} x {behaviour} within {window}. Of those who do, "
         f"{found.rate_with:.1%} reach {outcome}, of the others {found.rate_without:.1%}; "
         f"within like users the difference is {found.adjusted.estimate * 100:.1f} pp.",
         "lever": f"Bring new users to {count} x {behaviour} within {window}.",
-        "metric": outcome,
-        "forecast": {"effect": round(effect, 5), "low": round(low, 5), "high": round(high, 5), "uptake": uptake},
-        "experiment": {"arms": {"control": 0.5, "treatment": 0.5}, "users": users, "power": 0.8, "confidence": 0.95},
-    }
+        "baseline": round(found.rate_with * (1 - without) + found.rate_without * without, 5),
+        "forecast": {
+            "low": round(effect - _Z80 * spread, 5), "likely": round(effect, 5), "high": round(effect + _Z80 * spread, 5),
+            "scale": "absolute", "source": "growth_point",
+        },
+    }  # fmt: skip
     out = io.StringIO()
-    out.write("# A correlation until this experiment is over. Edit state, lever and uptake before use.\n")
+    out.write(f"# A correlation until an experiment is over: {users:,} users in two equal arms, 80 % power at 95 %.\n")
+    out.write(
+        f"# The forecast assumes that a nudge brings {uptake:.0%} of the others to it, and that all of it is cause.\n"
+    )
     writer = YAML()
     writer.width = 110
     writer.dump(body, out)
     return out.getvalue()
+
+
+def _name(behaviour: str, count: int) -> str:
+    plain = "".join(c if c.isascii() and c.isalnum() else "_" for c in behaviour.lower())
+    return f"aha_{plain.strip('_') or 'behaviour'}_{count}"
