@@ -137,7 +137,7 @@ def write_page(rows: list[Row]) -> None:
         "",
         "Generated events (10 a user, 90 days, 8 event names), two cores, warm, in process, least of several interleaved runs;",
         "ClickHouse is chdb on a table ordered by user, DuckDB SQL runs on a table clustered by user. Answers are compared in the",
-        'same run. Made by `make bench SIZES="1 20"`; figures on a shared machine are noisy, so read the ratios.',
+        'same run. Made by `make bench SIZES="1 20 100"`; figures on a shared machine are noisy, so read the ratios.',
         "",
         "| events | work | Upswing | ClickHouse | DuckDB SQL | retentioneering | ÷ ClickHouse | ÷ DuckDB | ÷ retentioneering |",
         "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
