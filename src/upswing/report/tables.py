@@ -33,7 +33,7 @@ def table_html(table: Table, chart: Chart | None = None, *, links: Links | None 
     bar = keys.index(chart.y[0]) if chart is not None and chart.y[0] in keys else None
     longest = _longest(table, bar)
     head = Markup("").join(
-        _head(c) + (Markup("<th></th>") if i == bar else Markup("")) for i, c in enumerate(table.columns)
+        _head(c) + (Markup("<td></td>") if i == bar else Markup("")) for i, c in enumerate(table.columns)
     )
     body = []
     for number, row in enumerate(table.rows[:_LIMIT]):

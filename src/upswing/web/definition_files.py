@@ -9,7 +9,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
@@ -105,7 +105,11 @@ class DefinitionFiles:
             definitions = Definitions.load(copy)
             problems = Problems([*definitions.problems])
             check_references(definitions, problems, events=events, properties=properties)
-        return [p for p in problems if p.file == name]
+        own = [p for p in problems if p.file == name]
+        # what another file has only because of this one, e.g. a name that is taken, stands at no line of this one
+        return own + [
+            replace(p, file=name, line=None, column=None) for p in problems if p.file != name and name in str(p.message)
+        ]
 
     def save(self, name: str, body: str, *, read_as: str) -> None:
         """Write the file, if it still is what the editor saw; what it was is kept.

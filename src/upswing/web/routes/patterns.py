@@ -135,7 +135,9 @@ def _triangle() -> Numbers:
             (f"2026-W{41 + cohort}", 3100 + 170 * cohort, *values, *(i == reached - 1 and i > 0 for i in range(6)))
         )
     table = Table("cohorts", "", columns, rows)
-    return Numbers("", table_html(table, Chart("triangle", "cohorts", "", "start", tuple(keys))), "", "cohorts")
+    return Numbers(
+        str(text("Cohort")), table_html(table, Chart("triangle", "cohorts", "", "start", tuple(keys))), "", "cohorts"
+    )
 
 
 def _flow() -> Figure:

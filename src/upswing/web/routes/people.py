@@ -47,7 +47,7 @@ def save(view: View) -> Response:
     if name in view.segments:
         raise UsageError(text("a segment named '{name}' is there already", name=name), code="UP601")
     with view.host.opened() as workspace:
-        asked: dict[str, Any] = arguments(verb("users"), [*query, ("save", name)])
+        asked: dict[str, Any] = arguments(verb("users"), query) | {"save": name}
         workspace.users(**asked)
     view.host.record(view.request, "segment.save", name)
     return RedirectResponse(address(f"/segments/{name}", {}), status_code=303)

@@ -1,0 +1,156 @@
+"""Every page answers, in both languages, without anything that the Content-Security-Policy would have to allow."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import httpx
+import pytest
+
+from tests.web.pages import FUNNEL, PAGES
+from upswing.verbs import VERBS
+from upswing.web.rooms import asked_verbs, page_of, rooms
+
+LANGUAGES = ("en", "zh-CN")
+
+
+class Seen(HTMLParser):
+    """What a page holds: elements with their attributes."""
+
+    def __init__(self, body: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.feed(body)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {key: value or "" for key, value in attrs}))
+
+
+@pytest.mark.parametrize("lang", LANGUAGES)
+@pytest.mark.parametrize("path", PAGES)
+def test_page_answers_and_is_strict(site: httpx.Client, path: str, lang: str) -> None:
+    answer = site.get(f"{path}{'&' if '?' in path else '?'}lang={lang}")
+    assert answer.status_code == 200, answer.text[:400]
+    policy = answer.headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert "default-src 'self'" in policy
+    seen = Seen(answer.text).elements
+    assert ("html", lang) in [(tag, attrs.get("lang")) for tag, attrs in seen]
+    ids = [attrs["id"] for _, attrs in seen if "id" in attrs]
+    assert len(ids) == len(set(ids)), sorted(i for i in ids if ids.count(i) > 1)
+    for tag, attrs in seen:
+        assert "style" not in attrs, (tag, attrs)
+        assert not [key for key in attrs if key.startswith("on")], (tag, attrs)
+        if tag == "script":
+            assert attrs.get("src", "").startswith("/static/") or attrs["type"] == "application/json"
+        if tag in ("link", "img", "script"):
+            assert not re.match(r"(https?:)?//", attrs.get("href", attrs.get("src", "")))
+
+
+def test_every_page_that_changes_something_carries_the_token(site: httpx.Client) -> None:
+    for path in PAGES:
+        for form in re.findall(r"<form[^>]*method=\"post\".*?</form>", site.get(path).text, re.DOTALL):
+            assert 'name="token"' in form or 'action="/sign-in"' in form, (path, form[:200])
+
+
+def test_a_form_without_the_token_changes_nothing(site: httpx.Client) -> None:
+    answer = site.post("/segments", data={"name": "stolen", "condition": "platform = 'ios'"})
+    assert answer.status_code == 403
+    assert site.get("/segments/stolen").status_code == 404
+
+
+def test_every_verb_has_a_page(site: httpx.Client) -> None:
+    listed = {page.verb for room in rooms() for page in room.pages if page.verb}
+    assert listed == {v.name for v in asked_verbs()}
+    for verb in VERBS:
+        answer = site.get(f"/ask/{verb.name}", follow_redirects=True)
+        assert answer.status_code in (200, 404), (verb.name, answer.status_code)
+        if verb in asked_verbs():
+            assert answer.status_code == 200, verb.name
+            assert answer.url.path == page_of(verb).path
+
+
+def test_the_address_holds_the_question(site: httpx.Client) -> None:
+    body = site.get(f"{FUNNEL}&by=platform&from=2026-03-01&segment=habit").text
+    for written in ('value="app_installed"', 'value="order_paid"', 'value="7d"', 'value="platform"'):
+        assert written in body
+    assert 'href="/retention?from=2026-03-01&amp;segment=habit"' in body  # range and segment go along
+
+
+def test_the_page_and_the_interface_give_the_same_numbers(site: httpx.Client) -> None:
+    told = site.get(FUNNEL.replace("/funnel", "/api/v1/funnel"), headers={"accept": "application/json"}).json()
+    body = site.get(FUNNEL).text
+    for step in told["steps"]:
+        assert f">{step['users']:,}</a>" in body or f">{step['users']:,}</td>" in body
+
+
+def test_numbers_lead_to_as_many_people(site: httpx.Client) -> None:
+    for path, table in (
+        (FUNNEL, "steps"),
+        ("/retention?start=app_installed&return=*&period=week&periods=3", "cohorts"),
+    ):
+        body = site.get(path).text
+        section = body[body.index(f'data-name="{table}"') :]
+        found = re.findall(r'<a href="(/users[^"]+)">([\d,]+)</a>', section)[:3]
+        assert found, path
+        for href, shown in found:
+            assert f"{shown} users" in site.get(href.replace("&amp;", "&")).text
+
+
+def test_an_unknown_event_is_explained_with_the_nearest(site: httpx.Client) -> None:
+    answer = site.get("/funnel?step=app_instaled&step=order_paid")
+    assert answer.status_code == 422
+    assert "UP302" in answer.text
+    assert "app_installed" in answer.text
+
+
+def test_an_address_without_a_page_says_so(site: httpx.Client) -> None:
+    answer = site.get("/no/such/page")
+    assert answer.status_code == 404
+    assert "<html" in answer.text
+    assert site.get("/no/such/page", headers={"accept": "application/json"}).json()["code"] == "UP802"
+
+
+def test_an_answer_as_one_file_and_as_a_table(site: httpx.Client) -> None:
+    page = site.get(FUNNEL.replace("/funnel", "/-/share/funnel.html"))
+    assert page.headers["content-disposition"].startswith("attachment")
+    assert "<script" not in page.text
+    assert "src=" not in page.text
+    table = site.get(FUNNEL.replace("/funnel", "/-/share/funnel.csv"))
+    assert table.text.lstrip("\ufeff").splitlines()[0].startswith("step,users")
+
+
+@pytest.mark.parametrize("goal", ["https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)"])
+def test_the_look_leads_nowhere_else(site: httpx.Client, goal: str) -> None:
+    answer = site.get("/-/look", params={"theme": "dark", "next": goal})
+    assert answer.status_code == 303
+    assert answer.headers["location"] == "/"
+    assert "upswing_theme=dark" in answer.headers["set-cookie"]
+
+
+def test_static_files_are_kept_for_good_by_content(site: httpx.Client) -> None:
+    addresses = re.findall(r'(?:href|src)="(/static/[^"]+\?v=[^"]+)"', site.get("/").text)
+    assert len(addresses) >= 4
+    for address in addresses:
+        assert "immutable" in site.get(address).headers["cache-control"]
+
+
+def test_the_first_page_is_light(site: httpx.Client) -> None:
+    """Without the chart library, which comes only where there is a chart to play with: 200 kB."""
+    body = site.get("/").text
+    addresses = re.findall(r'(?:href|src)="(/static/[^"]+)"', body)
+    total = len(body.encode()) + sum(len(site.get(a).content) for a in set(addresses) if "echarts" not in a)
+    assert total < 200_000 + 60_000  # uncompressed; the font alone is 48 kB
+
+
+def test_suggestions_follow_what_is_written(site: httpx.Client) -> None:
+    def values(kind: str, written: str) -> list[str]:
+        found = site.get("/-/suggest", params={"kind": kind, "q": written}).json()
+        return [one["value"] for one in found]
+
+    assert values("event", "order_p") == ["order_paid"]
+    assert "order_paid[platform = " in values("event", "order_paid[plat")
+    assert "order_paid[platform = 'ios']" in values("event", "order_paid[platform = ")
+    assert "platform" in values("property", "plat")
+    assert "segment:habit" in values("property", "segment")
