@@ -5,11 +5,14 @@ BIN := $(VENV)/bin
 SEED ?= 7
 USERS ?= 200000
 DIR ?= demo
+SERVE ?= 1
 
-.PHONY: demo test lint bench messages constraints clean
+.PHONY: demo test lint bench messages clients constraints clean
 
-demo: $(VENV)/.installed ## simulate a product, import it, analyse it, write demo/report.html
+demo: $(VENV)/.installed ## simulate a product, import it, analyse it, write demo/report.html; then its pages, in a terminal
 	$(BIN)/upswing demo --seed $(SEED) --users $(USERS) --dir $(DIR)
+	@if [ "$(SERVE)" != 0 ] && [ -t 1 ]; then $(BIN)/upswing serve --workspace $(DIR); \
+	else echo "look around: $(BIN)/upswing serve --workspace $(DIR)"; fi
 
 test: $(VENV)/.dev ## every test, on both cores
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -28,6 +31,11 @@ messages: $(VENV)/.dev ## collect sentences, update and compile the catalogues
 	$(BIN)/pybabel -q update -D upswing -i src/upswing/locale/upswing.pot -d src/upswing/locale -l zh_CN --no-fuzzy-matching --no-wrap
 	$(BIN)/pybabel -q compile -D upswing -d src/upswing/locale
 
+clients: tests/clients/node_modules/.installed ## the JavaScript clients that the intake is tested with
+tests/clients/node_modules/.installed: tests/clients/package.json
+	npm install --prefix tests/clients --no-package-lock --no-audit --no-fund --silent
+	touch $@
+
 constraints: $(VENV)/.dev ## pin what is installed now, without addresses
 	$(BIN)/pip freeze --exclude-editable | grep -v ' @ ' > constraints.txt
 
@@ -36,7 +44,7 @@ clean:
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[web]"
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt
