@@ -320,8 +320,8 @@ def overlap_effect(
     nothing = np.nan, np.nan, np.nan, np.nan, np.nan, (np.nan, np.nan), np.nan, np.nan, confidence, "overlap_weights"
     if not 0 < t.sum() < t.size:
         return OverlapEffect(*nothing, NOT_ENOUGH_DATA)
-    scale = x.std(axis=0)
-    design = np.column_stack([np.ones(t.size), (x - x.mean(axis=0)) / np.where(scale > 0, scale, 1.0)])
+    x = x[:, np.ptp(x, axis=0) > 0]  # a constant covariate says nothing beside the intercept
+    design = np.column_stack([np.ones(t.size), (x - x.mean(axis=0)) / x.std(axis=0)])
     chance = _logistic(design, t)
     if chance is None:
         return OverlapEffect(*nothing, NOT_IDENTIFIED)

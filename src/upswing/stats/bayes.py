@@ -101,6 +101,7 @@ class BetaComparison:
         loss_if_kept: E[max(treatment - control, 0)].
         difference: posterior mean of treatment minus control.
         method: "beta_binomial".
+        status: "ok" or "not_enough_data" (an arm without users, of which only the prior could speak: all NaN).
     """
 
     probability_better: Numbers
@@ -108,6 +109,7 @@ class BetaComparison:
     loss_if_kept: Numbers
     difference: Numbers
     method: str
+    status: Labels
 
 
 FLAT = Prior(np.ones(1), np.zeros(1), np.full(1, np.inf), "flat")
@@ -295,12 +297,14 @@ def compare_beta(
     # E[(control - x)+] = E[control; control > x] - x P(control > x)
     above = mean_c[..., None] * (1 - betainc(ac[..., None] + 1, bc[..., None], x)) - x * (1 - below)
     loss = (weight * above).sum(axis=-1)
+    empty = (na == 0) | (nc == 0)
     return BetaComparison(
-        probability_better=plain((weight * below).sum(axis=-1)),
-        loss_if_shipped=plain(loss),
-        loss_if_kept=plain(loss + mean_t - mean_c),
-        difference=plain(mean_t - mean_c),
+        probability_better=plain(np.where(empty, np.nan, (weight * below).sum(axis=-1))),
+        loss_if_shipped=plain(np.where(empty, np.nan, loss)),
+        loss_if_kept=plain(np.where(empty, np.nan, loss + mean_t - mean_c)),
+        difference=plain(np.where(empty, np.nan, mean_t - mean_c)),
         method="beta_binomial",
+        status=plain_labels(statuses(na.shape, (empty, NOT_ENOUGH_DATA))),
     )
 
 

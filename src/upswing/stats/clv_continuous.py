@@ -412,7 +412,9 @@ def _beta_ratio(a: float, b: float, more_a: ArrayLike, more_b: ArrayLike) -> Flo
 
 
 def _customers(x: ArrayLike, t_x: ArrayLike, age: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
-    named = {name: floats(name, value, at_least=0) for name, value in (("x", x), ("t_x", t_x), ("age", age))}
+    named = {
+        name: floats(name, value, at_least=0, finite=True) for name, value in (("x", x), ("t_x", t_x), ("age", age))
+    }
     count, last, age_ = together(**named)
     if (last > age_).any():
         raise InvalidInput("t_x is after age", hint="both are measured from the first purchase, in one unit")

@@ -157,7 +157,7 @@ def _terms(point: FloatArray, x: FloatArray, last: FloatArray, n: FloatArray) ->
 
 
 def _customers(x: ArrayLike, t_x: ArrayLike, n: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
-    named = {name: floats(name, value, at_least=0) for name, value in (("x", x), ("t_x", t_x), ("n", n))}
+    named = {name: floats(name, value, at_least=0, finite=True) for name, value in (("x", x), ("t_x", t_x), ("n", n))}
     count, last, chances = together(**named)
     if any((column != np.floor(column)).any() for column in (count, last, chances)):
         raise InvalidInput("x, t_x and n must be whole numbers: they count chances")

@@ -82,7 +82,9 @@ def fit_gamma_gamma(
     """
     fraction("confidence", confidence)
     names = ("p", "q", "gamma")
-    count, spend = together(x=floats("x", x, at_least=0), mean_spend=floats("mean_spend", mean_spend, at_least=0))
+    count, spend = together(
+        x=floats("x", x, at_least=0, finite=True), mean_spend=floats("mean_spend", mean_spend, at_least=0, finite=True)
+    )
     weight = np.ones(count.shape) if weights is None else floats("weights", weights, at_least=0)
     if weight.shape != count.shape or count.ndim != 1:
         raise ShapeMismatch(f"weights {weight.shape} and customers {count.shape} must have one shape (n,)")

@@ -50,6 +50,7 @@ class SegmentEffects:
         gate_alpha: level of the gate.
         confidence: nominal coverage of the intervals.
         method: "hierarchical_normal".
+        status: that of `pooled`: "ok" or "not_enough_data" (fewer than two segments).
     """
 
     pooled: Pooled
@@ -64,6 +65,7 @@ class SegmentEffects:
     gate_alpha: float
     confidence: float
     method: str
+    status: Labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ def segment_effects(
         gate_alpha=gate_alpha,
         confidence=confidence,
         method="hierarchical_normal",
+        status=pooled.status,
     )
 
 

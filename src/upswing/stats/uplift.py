@@ -33,6 +33,7 @@ class GainCurve:
         upper: upper one.
         confidence: nominal coverage of that interval.
         method: "qini" or "uplift".
+        status: "ok" or "not_enough_data" (nobody in one of the arms: gain and area are NaN).
     """
 
     users: FloatArray
@@ -42,6 +43,7 @@ class GainCurve:
     upper: float
     confidence: float
     method: str
+    status: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,12 +224,15 @@ def gain_curve(
         raise InvalidInput("outcome must be 0 or 1 for at least one user", hint="use rate() for other outcomes")
     users, gain = _curve(y, s, w, method)
     lower = upper = np.nan
+    if not 0 < w.sum() < w.size:
+        gap = np.full(gain.shape, np.nan)
+        return GainCurve(users, gap, np.nan, np.nan, np.nan, confidence, method, NOT_ENOUGH_DATA)
     if resamples:
         random = generator(rng)
         drawn = [random.integers(0, y.size, y.size) for _ in range(resamples)]
         areas = np.array([_area(y[d], s[d], w[d], method) for d in drawn])
         lower, upper = (float(limit) for limit in np.nanquantile(areas, [tail, 1 - tail]))
-    return GainCurve(users, gain, _area(y, s, w, method), lower, upper, confidence, method)
+    return GainCurve(users, gain, _area(y, s, w, method), lower, upper, confidence, method, OK)
 
 
 def rate(
