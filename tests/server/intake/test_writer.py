@@ -302,6 +302,24 @@ def test_questions_see_whole_batches_while_events_come_in(tmp_path: Path) -> Non
     store.close()
 
 
+def test_emptied_spool_holds_nobody(tmp_path: Path) -> None:
+    """What the log has is on no file of the spool any more, though the segment was not full."""
+    intake = make_intake(tmp_path, fsync=False)
+    intake.start()
+    for i in range(3):
+        put(intake, delivery(lambda d: d.event(0, {}, user="somebody", event="e", at=NOW, values={})))
+        assert intake.writer.empty()
+        assert not any(b"somebody" in p.read_bytes() for p in (tmp_path / "spool").iterdir()), i
+    put(intake, delivery(lambda d: d.event(0, {}, user="later", event="e", at=NOW, values={})))
+    intake.close()
+    again = make_intake(tmp_path, fsync=False)
+    again.start()
+    assert again.writer.drain()
+    again.close()
+    with EventStore.open(tmp_path / "events.duckdb") as store:
+        assert store.count("SELECT count(*) FROM events") == 4
+
+
 def test_clicks_are_stored_once(tmp_path: Path) -> None:
     from upswing.server.intake.clicks import take_click
 

@@ -212,6 +212,17 @@ class Spool:
             self._wake.notify()
         future.result()
 
+    def tidy(self, place: Place) -> Place:
+        """The beginning of the current segment, if nothing is left between it and `place`; else `place`."""
+        with self._lock:
+            begun = Place(self._segment, 0)
+            nothing_between = not any(
+                size > (place.offset if number == place.segment else 0)
+                for number, size in self._sizes.items()
+                if place.segment <= number < self._segment
+            )
+            return max(place, begun) if nothing_between else place
+
     def resume(self, place: Place | None) -> Place:
         """Where to read on after a start, given the place that the log knows of this spool.
 

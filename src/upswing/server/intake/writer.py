@@ -119,15 +119,32 @@ class Writer:
             Whether it has.
         """
         wanted = self.spool.durable
+        return self._waited(lambda: not self._lacks(wanted), seconds)
+
+    def empty(self, seconds: float = 60.0) -> bool:
+        """Let everything that was acknowledged into the log, and delete it from the spool's files.
+
+        For erasing a person: afterwards only the log has what was sent before the call.
+
+        Returns:
+            Whether it is done.
+        """
+        self.spool.rotate()
+        wanted = self.spool.durable
+        return self._waited(lambda: self._place is not None and self._place >= wanted, seconds)
+
+    def _waited(self, done: Callable[[], bool], seconds: float) -> bool:
+        """Whether something comes true in time, without the usual pause for more events."""
         end = time.monotonic() + seconds
         with self._taken:
             self._hurry = True
             try:
-                while self._lacks(wanted):
+                while not done():
                     left = end - time.monotonic()
                     if left <= 0 or self._stop.is_set():
                         return False
-                    self._taken.wait(min(left, 0.5))
+                    self.spool.nudge()
+                    self._taken.wait(min(left, 0.1))
             finally:
                 self._hurry = False
         return True
@@ -145,7 +162,7 @@ class Writer:
             try:
                 self._turn()
                 pause, self.progress.problem = 0.1, None
-            except Exception as error:  # whatever it is, the spool keeps the events, and the log is as it was
+            except (Exception, KeyboardInterrupt) as error:  # the spool keeps the events, and the log is as it was
                 self.progress.problem = str(error)
                 log = _LOG.warning if isinstance(error, UpswingError) else _LOG.exception
                 log("the log takes no events now, next try in %.1f s: %s", pause, error)
@@ -156,7 +173,10 @@ class Writer:
         if self._place is None:
             with self._log() as store:
                 self._place = self.spool.resume(_known_place(store, self.spool.id))
-        if not self.spool.wait(self._place, 0.5):
+        tidied = self.spool.tidy(self._place)
+        if tidied != self._place:
+            self._reached(tidied)
+        if not self.spool.wait(tidied, 0.5):
             return
         self._wait_for_more(self._place)
         frames = self.spool.read(self._place, max_bytes=1 if self._careful else self.batch_bytes)
@@ -183,6 +203,7 @@ class Writer:
                     raise
                 self._careful = True
                 self._commit(store, _without_blamed(store, batch, self.calendar, error), end)
+        self.progress.committed_at = time.monotonic()
         self._reached(end)
 
     def _commit(self, store: EventStore, batch: Batch, end: Place) -> None:
@@ -209,7 +230,6 @@ class Writer:
 
     def _reached(self, place: Place) -> None:
         self.spool.release(place)
-        self.progress.committed_at = time.monotonic()
         with self._taken:
             self._place = place
             self._taken.notify_all()
