@@ -18,6 +18,7 @@ from upswing.core.errors import DataError
 from upswing.core.i18n import Text, text
 from upswing.engines.base import Property
 from upswing.events.duplicates import SKIPPED, mark_duplicates
+from upswing.events.erasure import refuse_erased
 from upswing.events.files import InputFile, expand
 from upswing.events.mapping import ColumnMapping
 from upswing.events.prepare import OnProposal, Prepared, prepare
@@ -184,6 +185,7 @@ class _Import:
             skipping = bool(self.files) and mark_duplicates(store, self.files, self.plan.properties)
         with store.watched(self.progress, text("sorting"), rows):
             added = self._insert_events(skipping)
+            added -= refuse_erased(store, list(self.files))
         quarantined: dict[str, int] = {}
         for import_id, file in self.files.items():
             self._record(import_id, file, quarantined)
