@@ -62,7 +62,7 @@ def quarantined(
         "SELECT import_id, source, line, reason, message, raw FROM quarantine"
         " WHERE ($reason IS NULL OR reason = $reason) AND ($source IS NULL OR source = $source)"
         " ORDER BY import_id, line, rowid LIMIT $limit",
-        {"reason": reason, "source": source, "limit": 2**62 if limit is None else limit},
+        {"reason": reason, "source": source, "limit": 2**62 if limit is None else max(0, limit)},
     )
     return [
         QuarantinedRow(

@@ -126,7 +126,8 @@ class Surroundings:
         """Bodies up to the settings' bound, whoever reads them; addresses with bounds of their own read as they are."""
         if scope["path"].startswith(ASK) or _has_own_rules(scope["path"]):
             return receive
-        limit = self.state.settings.body_bytes
+        settings = self.state.settings
+        limit = settings.upload_bytes if scope["path"] in _UPLOADS else settings.body_bytes
         declared = headers.get("content-length", "")
         if declared.isdigit() and int(declared) > limit:
             raise too_large(limit)
@@ -160,6 +161,8 @@ class Surroundings:
 
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_UPLOADS: Final = frozenset({"/import"})
+"""Pages that take files of events."""
 _OWN_RULES: Final = ("/v1/", "/sa", "/track", "/click", "/intake", "/api/features", "/ofrep/")
 """Addresses that apps and their pages call from anywhere, with a key of their own and lists of origins by key."""
 

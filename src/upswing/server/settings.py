@@ -22,7 +22,8 @@ class ServerSettings:
         question_queue: questions that may wait beyond those.
         cache_bytes: memory for answers that are kept.
         kept_jobs: finished jobs that are remembered.
-        body_bytes: largest body of a request that is no intake.
+        body_bytes: largest body of a request that brings no events.
+        upload_bytes: largest file of events that a page takes; the command line imports files of any size.
         fresh_seconds: events written by intake are in answers after about this long, in seconds.
         log_addresses: write clients' addresses to the log.
         request_log: write one line per request.
@@ -37,6 +38,7 @@ class ServerSettings:
     cache_bytes: int = 64 << 20
     kept_jobs: int = 200
     body_bytes: int = 1 << 20
+    upload_bytes: int = 256 << 20
     fresh_seconds: float = 2.0
     log_addresses: bool = False
     request_log: bool = True
