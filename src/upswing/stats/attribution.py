@@ -167,12 +167,22 @@ def first_touch(paths: Paths) -> Attribution:
 
 
 def last_touch(paths: Paths) -> Attribution:
-    """Credit each path's conversions to its last touch."""
+    """Credit each path's conversions to its last touch.
+
+    Examples:
+        >>> last_touch(Paths.of([("ad", "mail"), ("mail",)], conversions=[2, 1])).as_dict()
+        {'ad': 0.0, 'mail': 3.0}
+    """
     return _by_rule(paths, "last_touch", lambda index: _one_hot(len(paths.touches[index]), -1))
 
 
 def linear(paths: Paths) -> Attribution:
-    """Share each path's conversions equally among its touches."""
+    """Share each path's conversions equally among its touches.
+
+    Examples:
+        >>> linear(Paths.of([("ad", "mail"), ("mail",)], conversions=[2, 1])).as_dict()
+        {'ad': 1.0, 'mail': 2.0}
+    """
     return _by_rule(paths, "linear", lambda index: np.ones(len(paths.touches[index])))
 
 
@@ -348,6 +358,11 @@ def shapley_sampled(
 
     References:
         Castro, Gómez, Tejada (2009), Computers & OR 36; antithetic orders: Mitchell et al. (2022), JMLR 23.
+
+    Examples:
+        >>> result = shapley_sampled(("a", "b"), lambda group: 10.0 * len(group), permutations=50, rng=0)
+        >>> result.attribution.as_dict()
+        {'a': 10.0, 'b': 10.0}
     """
     if permutations < 2:
         raise InvalidInput("permutations must be at least 2")

@@ -177,6 +177,10 @@ def information_times(information: ArrayLike) -> FloatArray:
 
     Raises:
         InvalidInput: not positive, not increasing, or two looks closer than 1e-5 of the last one.
+
+    Examples:
+        >>> information_times([0.25, 0.5, 1.0])
+        array([0.25, 0.5 , 1.  ])
     """
     times = np.atleast_1d(floats("information", information))
     vector("information", times)

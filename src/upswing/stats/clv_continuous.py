@@ -216,6 +216,10 @@ def fit_mbg_nbd(
 
     References:
         Batislam, Denizel, Filiztekin (2007), eq. (3).
+
+    Examples:
+        >>> fit_mbg_nbd([0, 0], [0, 0], [38, 30]).status
+        'not_enough_data'
     """
     return _fit_geometric(MbgNbd, "mbg_nbd", x, t_x, age, weights, confidence)
 
@@ -230,6 +234,11 @@ def fit_pareto_nbd(
 
     References:
         Fader, Hardie (2005), "A Note on Deriving the Pareto/NBD Model", eq. (18)-(19).
+
+    Examples:
+        >>> fit = fit_pareto_nbd([0, 1, 4, 2, 0], [0, 3, 30, 12, 0], [38, 38, 35, 30, 30])
+        >>> fit.names
+        ('r', 'alpha', 's', 'beta')
     """
     fraction("confidence", confidence)
     names = ("r", "alpha", "s", "beta")

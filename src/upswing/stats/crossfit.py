@@ -96,6 +96,10 @@ def matrix(name: str, value: ArrayLike) -> FloatArray:
 
     Raises:
         ShapeMismatch: more than two dimensions.
+
+    Examples:
+        >>> matrix("features", [1.0, 2.0]).shape
+        (2, 1)
     """
     array = floats(name, value, finite=True)
     if array.ndim == 1:

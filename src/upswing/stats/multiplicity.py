@@ -53,11 +53,13 @@ class Gate:
         alpha: error the family was tested with; 0 when its gate stayed shut.
         rejected: hypotheses rejected, shape (n,).
         adjusted_p: p-values adjusted within the family, shape (n,).
+        method: "gatekeeping_serial" or "gatekeeping_parallel".
     """
 
     alpha: float
     rejected: BoolArray
     adjusted_p: FloatArray
+    method: str
 
 
 def adjust(p_values: ArrayLike, *, method: Adjustment = "holm") -> FloatArray:
@@ -195,7 +197,7 @@ def gatekeep(
         inner: Adjustment = "bonferroni" if mode == "parallel" and position < len(families) - 1 else "holm"
         adjusted = adjust(family, method=inner)
         rejected = (adjusted <= left) & (left > 0)
-        gates.append(Gate(left, rejected, adjusted))
+        gates.append(Gate(left, rejected, adjusted, f"gatekeeping_{mode}"))
         share = float(rejected.mean()) if rejected.size else 1.0
         left = left * share if mode == "parallel" else (left if share == 1.0 else 0.0)
     return tuple(gates)

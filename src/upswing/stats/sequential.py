@@ -81,11 +81,13 @@ class OperatingCharacteristics:
         power: probability of ever stopping for efficacy.
         expected_information: expected information time at which it ends.
         stopping: probability of stopping for efficacy at each look, shape (n_looks,).
+        method: "brownian_recursion".
     """
 
     power: float
     expected_information: float
     stopping: FloatArray
+    method: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +287,7 @@ def operating_characteristics(
     ending = leaving.upper + leaving.lower
     last = float(boundary.information[-1])
     expected = float(ending[:-1] @ boundary.information[:-1] + last * (1 - ending[:-1].sum()))
-    return OperatingCharacteristics(float(stopping.sum()), expected, stopping)
+    return OperatingCharacteristics(float(stopping.sum()), expected, stopping, "brownian_recursion")
 
 
 def conditional_power(z: float, information: float, boundary: Boundary, *, drift: float | None = None) -> float:

@@ -75,6 +75,7 @@ class Suspect:
         p_value_without: p-value of the whole experiment with these units left out; near 1 means that the mismatch
             sits here and nowhere else.
         excess: units above (or below) plan in each arm, shape (n_arms,).
+        method: "chi_square_holm".
     """
 
     dimension: str
@@ -84,6 +85,7 @@ class Suspect:
     adjusted_p: float
     p_value_without: float
     excess: FloatArray
+    method: str = "chi_square_holm"
 
 
 def sample_ratio(counts: ArrayLike, weights: ArrayLike) -> SampleRatio:

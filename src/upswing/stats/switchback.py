@@ -91,6 +91,7 @@ class RuleAudit:
         upper: upper Wilson limit.
         resamples: how many.
         confidence: coverage of the limits.
+        method: "aa_resampling".
     """
 
     false_positive_rate: float
@@ -98,6 +99,7 @@ class RuleAudit:
     upper: float
     resamples: int
     confidence: float
+    method: str
 
 
 def balanced_blocks(
@@ -293,7 +295,9 @@ def audit_rule(
         inside = treated[number]
         hits += bool(rule(data[~inside], data[inside]))
     interval = wilson_interval(hits, resamples, confidence)
-    return RuleAudit(hits / resamples, float(interval.lower), float(interval.upper), resamples, confidence)
+    return RuleAudit(
+        hits / resamples, float(interval.lower), float(interval.upper), resamples, confidence, "aa_resampling"
+    )
 
 
 def _windows(design: SwitchbackDesign) -> tuple[IntArray, IntArray]:

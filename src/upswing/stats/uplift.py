@@ -87,6 +87,7 @@ class UpliftBins:
         upper: upper limit.
         n: users.
         confidence: nominal coverage.
+        method: "difference_of_means".
     """
 
     predicted: FloatArray
@@ -96,6 +97,7 @@ class UpliftBins:
     upper: FloatArray
     n: IntArray
     confidence: float
+    method: str
 
 
 def estimate_uplift(
@@ -319,8 +321,9 @@ def uplift_bins(
             se[i] = np.sqrt(one.var(ddof=1) / one.size + zero.var(ddof=1) / zero.size)
     reach = distributions.norm.isf((1 - fraction("confidence", confidence)) / 2) * se
     return UpliftBins(
-        predicted, observed, se, observed - reach, observed + reach, np.bincount(number, minlength=bins), confidence
-    )
+        predicted, observed, se, observed - reach, observed + reach, np.bincount(number, minlength=bins), confidence,
+        "difference_of_means",
+    )  # fmt: skip
 
 
 def _outcome_and_arm(outcome: ArrayLike, treated: ArrayLike, size: int | None) -> tuple[FloatArray, FloatArray]:
