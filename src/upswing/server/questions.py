@@ -155,13 +155,13 @@ class Questions:
         """A job by its id.
 
         Raises:
-            NotFoundError: UP851 no such job, or its answer was forgotten.
+            NotFoundError: UP862 no such job, or its answer was forgotten.
         """
         with self._lock:
             found = self._jobs.get(job_id)
         if found is None:
             raise NotFoundError(
-                text("no such job"), code="UP851", hint=text("answers are kept for a while only: ask again")
+                text("no such job"), code="UP862", hint=text("answers are kept for a while only: ask again")
             )
         return found
 

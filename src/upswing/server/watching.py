@@ -16,7 +16,7 @@ from upswing.server.errors import ConflictError
 class CancelledError(ConflictError):
     """The question was cancelled while it was answered."""
 
-    default_code = "UP850"
+    default_code = "UP861"
 
     def __init__(self) -> None:
         super().__init__(text("the question was cancelled"))
