@@ -9,7 +9,7 @@ Tree::
     └── EngineError         exit 4   the engine failed, is locked, or is out of disk
 
 Codes are ``UPnnn``: 0xx syntax, 1xx shape, 2xx references, 3xx data, 4xx statistics, 5xx deprecations, 6xx usage,
-7xx engine.
+7xx engine, 8xx server.
 """
 
 from __future__ import annotations
