@@ -105,7 +105,7 @@ def say(message: object) -> None:
 def _register() -> None:
     if cli.commands:
         return
-    from upswing.cli import new, prepare, serve
+    from upswing.cli import files, new, prepare, serve
     from upswing.cli.words import translate_library, translated
 
     translate_library()
@@ -115,6 +115,7 @@ def _register() -> None:
     cli.help = str(text("Upswing: diagnose where growth is lost, on your own event data."))
     language_option(cli)
     prepare.register(cli)
+    files.register(cli)
     new.register(cli)
     serve.register(cli)
     for verb in VERBS:

@@ -58,7 +58,7 @@ class Definitions:
     def load(cls, root: Path) -> Definitions:
         """Read every ``*.yml`` below the workspace, except ``upswing.yml``, ``data/`` and hidden folders."""
         found = cls(root)
-        for path in sorted(_yaml_files(root)):
+        for path in sorted(definition_files(root)):
             for document in read_documents(path, found.problems, root=root):
                 found._add(document)
         return found
@@ -193,7 +193,8 @@ def _with_names(schema: dict[str, Any], events: list[str] | None, properties: li
     return cast(dict[str, Any], text_of)
 
 
-def _yaml_files(root: Path) -> Iterator[Path]:
+def definition_files(root: Path) -> Iterator[Path]:
+    """The YAML files of a workspace that hold definitions: all but ``upswing.yml``, ``data/`` and hidden folders."""
     for path in root.rglob("*.y*ml"):
         inside = path.relative_to(root).parts
         if path.suffix not in (".yml", ".yaml") or path.name == PROJECT_FILE:
