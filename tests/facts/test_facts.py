@@ -14,6 +14,7 @@ from upswing.core.units import DAY, HOUR, MINUTE, Duration
 from upswing.facts import passwords
 from upswing.facts.audit import BEGINNING
 from upswing.facts.clock import now
+from upswing.facts.copying import dump, load
 from upswing.facts.database import Facts
 from upswing.facts.sessions import ABSOLUTE, IDLE
 
@@ -373,15 +374,9 @@ class TestTheRest:
         assert facts.annotations.remove(made.id)
         assert not facts.annotations.remove(made.id)
 
-    def test_erased_ids_are_known_but_not_named(self, facts: Facts) -> None:
-        assert facts.erased.add(["u1", "设备"]) == 2
-        assert facts.erased.add(["u1"]) == 0
-        assert facts.erased.digest("u1") in facts.erased.digests()
-        assert facts.erased.digest("u2") not in facts.erased.digests()
-        with facts.reading() as connection:
-            assert "u1" not in repr(connection.execute(text("SELECT digest FROM erased")).all())
-        assert facts.erased.remove(["u1"]) == 1
-        assert facts.erased.count() == 1
+    def test_fingerprints_tell_apart_and_stay(self, facts: Facts) -> None:
+        assert facts.secrets.fingerprint("u1") == type(facts.secrets)(facts).fingerprint("u1")
+        assert facts.secrets.fingerprint("u1") != facts.secrets.fingerprint("u2")
 
 
 class TestOpening:
@@ -426,3 +421,30 @@ class TestOpening:
             fail()
         with facts.reading() as connection:
             assert connection.execute(text("SELECT count(*) FROM facts_settings")).scalar_one() == 0
+
+
+class TestCopying:
+    def test_from_one_database_to_the_other(self, facts: Facts, tmp_path: Path) -> None:
+        facts.people.add("lin@example.com", role="admin", password=PASSWORD)
+        facts.sessions.begin(facts.people.get("lin@example.com"))
+        facts.keys.new("intake", label="应用")
+        for number in range(3):
+            facts.audit.record("lin@example.com", "test", str(number))
+        facts.jobs.schedule("watch", Duration(HOUR))
+        facts.secrets.put("ads", "hunter2")
+        file = tmp_path / "facts.jsonl"
+        dump(facts, file)
+        assert "hunter2" not in file.read_text("utf-8")
+        with Facts.open(tmp_path / "other") as other:
+            other.people.add("gone@example.com")
+            load(other, file)
+            assert list(other.people) == list(facts.people)
+            assert list(other.keys) == list(facts.keys)
+            assert list(other.jobs) == list(facts.jobs)
+            assert other.audit.broken_at() is None
+            assert other.audit.head() == facts.audit.head()
+            dump(other, file)
+        load(facts, file)  # back again, also into PostgreSQL
+        assert facts.people.add("new@example.com").id > facts.people.get("lin@example.com").id
+        assert facts.keys.new("flag", label="web")[1].id > 1
+        assert facts.secrets.get("ads").reveal() == "hunter2"

@@ -20,7 +20,6 @@ from upswing.core.i18n import text
 from upswing.facts.alerts import Alerts
 from upswing.facts.annotations import Annotations
 from upswing.facts.audit import Audit
-from upswing.facts.erased import Erased
 from upswing.facts.jobs import Jobs
 from upswing.facts.keys import Keys
 from upswing.facts.migrations import LATEST, STEPS
@@ -67,7 +66,6 @@ class Facts:
         self.secrets = Secrets(self)
         self.alerts = Alerts(self)
         self.annotations = Annotations(self)
-        self.erased = Erased(self)
 
     @classmethod
     def open(cls, root: Path, url: str | None = None) -> Facts:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import os
 import secrets
 import stat
@@ -67,7 +68,7 @@ class Secrets:
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self._key: bytes | None = None
-        self._tombstone_key: bytes | None = None
+        self._marking_key: bytes | None = None
 
     def put(self, name: str, value: str) -> None:
         """Keep a secret under a name, or replace it.
@@ -118,17 +119,21 @@ class Secrets:
         with self._facts.writing() as connection:
             return connection.execute(SECRETS.delete().where(SECRETS.c.name == name)).rowcount > 0
 
-    def tombstone_key(self) -> bytes:
-        """The key of erased users' hashes. It stays when the sealing key changes, so that tombstones stay true."""
-        if self._tombstone_key is None:
-            wanted = select(SETTINGS.c.value).where(SETTINGS.c.key == "tombstone_key")
+    def fingerprint(self, value: str) -> str:
+        """Sixteen hex digits for a value that must not be named, e.g. a user's id in the audit log: who knows the value
+        and has this database can check it, others cannot try values out."""
+        return hmac.new(self._fingerprint_key(), value.encode(), hashlib.sha256).hexdigest()[:16]
+
+    def _fingerprint_key(self) -> bytes:
+        if self._marking_key is None:
+            wanted = select(SETTINGS.c.value).where(SETTINGS.c.key == "fingerprint_key")
             with self._facts.writing(alone=SETTINGS) as connection:
                 found = connection.execute(wanted).scalar_one_or_none()
                 if found is None:
                     found = secrets.token_hex(32)
-                    connection.execute(SETTINGS.insert().values(key="tombstone_key", value=found))
-            self._tombstone_key = bytes.fromhex(found)
-        return self._tombstone_key
+                    connection.execute(SETTINGS.insert().values(key="fingerprint_key", value=found))
+            self._marking_key = bytes.fromhex(found)
+        return self._marking_key
 
     def _sealing_key(self) -> bytes:
         if self._key is None:

@@ -131,13 +131,6 @@ ANNOTATIONS: Final = Table(
     Column("created_at", BigInteger, nullable=False),
 )
 
-ERASED: Final = Table(
-    "erased",
-    METADATA,
-    Column("digest", String(64), primary_key=True),  # keyed hash of a user id
-    Column("erased_at", BigInteger, nullable=False),
-)
-
 SETTINGS: Final = Table(
     "facts_settings",
     METADATA,

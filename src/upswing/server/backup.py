@@ -1,0 +1,305 @@
+"""A workspace into one file and back, also while it is served: log, spool, run-time facts, definitions.
+
+Everything that was acknowledged before a backup began is in it. The spool is copied before the log: what the log takes in
+between is in the log's copy, and the log knows up to where it has the spool.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+import upswing
+from upswing.core.errors import DataError, EngineError, UsageError
+from upswing.core.i18n import text
+from upswing.events.erasure import carry_over, tombstones
+from upswing.events.statements import literal, name, statement
+from upswing.events.store import EventStore
+from upswing.facts.clock import now
+from upswing.facts.copying import dump, load
+from upswing.facts.database import DEFAULT_FILE, Facts
+from upswing.facts.secrets import KEY_FILE
+from upswing.spec.definitions import load_project
+from upswing.workspace.holder import holder_of
+
+FORMAT: Final = 1
+MANIFEST: Final = "manifest.json"
+LOG, FACTS, SPOOL, FILES, KEY = "log.duckdb", "facts.jsonl", "spool", "files", KEY_FILE
+_SPOOL_FOLDER: Final = "spool"
+_STEP: Final = 1 << 20
+Reading = Callable[[], AbstractContextManager[EventStore]]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a backup holds.
+
+    Args:
+        made_at: µs UTC.
+        version: of Upswing.
+        project: shown name of the workspace.
+        events: rows of the log; None where the events are kept elsewhere.
+        audit_head: digest of the latest entry of the audit log, see `facts.audit`.
+        files: path inside the backup → SHA-256.
+    """
+
+    made_at: int
+    version: str
+    project: str
+    events: int | None
+    audit_head: str
+    files: dict[str, str]
+
+    def to_dict(self) -> dict[str, object]:
+        """As plain data."""
+        return {"format": FORMAT, **{key: getattr(self, key) for key in Manifest.__slots__}}
+
+
+def back_up(root: Path, target: Path, *, reading: Reading | None, facts: Facts, secret_key: bool = False) -> Manifest:
+    """Write a backup.
+
+    Args:
+        root: folder of the workspace.
+        target: the file; replaced only when the new one is whole. Only its owner can read it.
+        reading: gives the log; None where the events are kept elsewhere.
+        facts: the run-time facts.
+        secret_key: also the key file that opens the secrets of connectors; without it they have to be given anew after a
+            restore on another machine.
+
+    Raises:
+        EngineError: UP705 out of disk.
+    """
+    project = load_project(root)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as made:
+        work = Path(made)
+        _copy_spool((root / project.engine.path).parent / _SPOOL_FOLDER, work / SPOOL)
+        events = None
+        if reading is not None:
+            with reading() as store:
+                events = _copy_log(store, work / LOG)
+        dump(facts, work / FACTS)
+        _copy_files(root, work / FILES, left_out=target)
+        if secret_key and (facts.folder / KEY_FILE).exists():
+            shutil.copyfile(facts.folder / KEY_FILE, work / KEY)
+        paths = sorted(p for p in work.rglob("*") if p.is_file())
+        manifest = Manifest(
+            now(), upswing.__version__, project.project, events, facts.audit.head(),
+            {p.relative_to(work).as_posix(): _digest(p) for p in paths},
+        )  # fmt: skip
+        (work / MANIFEST).write_text(json.dumps(manifest.to_dict(), indent=1), encoding="utf-8")
+        _pack(work, [work / MANIFEST, *paths], target)
+    return manifest
+
+
+def restore(source: Path, root: Path, *, force: bool = False) -> Manifest:
+    """Make a workspace from a backup. Nothing is touched before the whole backup is checked.
+
+    Args:
+        source: the file.
+        root: folder of the workspace to be.
+        force: put it in the place of a workspace that is there: its log, spool and run-time facts go, definitions of the
+            same name are replaced, other files stay. Who was erased there since stays erased.
+
+    Raises:
+        DataError: UP849 the file is no backup, is damaged, or of another version.
+        UsageError: UP850 there is a workspace, or a server holds it.
+    """
+    if root.exists() and any(root.iterdir()) and not force:
+        raise UsageError(
+            text("'{folder}' is not empty", folder=root), code="UP850",
+            hint=text("name a new folder, or put the backup in its place with --force"),
+        )  # fmt: skip
+    if holder_of(root) is not None:
+        raise UsageError(text("a server holds '{folder}'", folder=root), code="UP850", hint=text("stop it first"))
+    root.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root, prefix=".restoring.") as made:
+        work = Path(made)
+        manifest = unpack(source, work)
+        _put_in_place(work, root)
+    return manifest
+
+
+def unpack(source: Path, folder: Path) -> Manifest:
+    """Check a backup and write its files into an empty folder.
+
+    Raises:
+        DataError: UP849 the file is no backup, is damaged, or of another version.
+    """
+    try:
+        with tarfile.open(source, "r:") as archive:
+            manifest = _manifest(archive)
+            for member in archive:
+                _take(archive, member, manifest, folder)
+    except (tarfile.TarError, OSError, ValueError, KeyError, TypeError) as error:
+        raise _damaged(str(error)[:200]) from None
+    missing = [path for path in manifest.files if not (folder / path).is_file()]
+    if missing:
+        raise _damaged(missing[0])
+    return manifest
+
+
+# -- copying ----------------------------------------------------------------------------------------------------------
+
+
+def _copy_spool(spool: Path, target: Path) -> None:
+    """Segments as they are now; one that goes meanwhile is in the log."""
+    target.mkdir()
+    for file in sorted(spool.glob("*")) if spool.is_dir() else []:
+        if file.suffix in (".frames", ".json"):
+            try:
+                shutil.copyfile(file, target / file.name)
+            except FileNotFoundError:
+                continue
+
+
+def _copy_log(store: EventStore, target: Path) -> int:
+    """The log as of one moment, into a new file; questions and writers go on."""
+    copy = name("upswing_copy")
+    source = name(str(store.value("SELECT current_database()")))
+    store.run(statement("ATTACH {path} AS {copy}", path=literal(str(target)), copy=copy))
+    try:
+        with store.transaction():
+            events = store.count("SELECT count(*) FROM events")
+            store.run(statement("COPY FROM DATABASE {source} TO {copy}", source=source, copy=copy))
+        copied = store.count(statement("SELECT count(*) FROM {copy}.main.events", copy=copy))
+        store.run(statement("CHECKPOINT {copy}", copy=copy))
+    finally:
+        store.run(statement("DETACH {copy}", copy=copy))
+    if copied != events:
+        raise EngineError(text("the copy of the log differs from the log"), code="UP707")
+    return events
+
+
+def _copy_files(root: Path, target: Path, *, left_out: Path) -> None:
+    """Definitions and whatever else is in the folder, without data and what belongs to this machine."""
+    target.mkdir()
+    for folder, folders, files in os.walk(root):
+        place = Path(folder)
+        folders[:] = [f for f in folders if not f.startswith(".") and (place != root or f != "data")]
+        for file in files:
+            path = place / file
+            if file.startswith(".") or path.is_symlink() or path.resolve() == left_out.resolve():
+                continue
+            copy = target / path.relative_to(root)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copy)
+    accepted = root / ".upswing" / "lock.json"
+    if accepted.is_file():
+        (target / ".upswing").mkdir()
+        shutil.copyfile(accepted, target / ".upswing" / "lock.json")
+
+
+def _pack(work: Path, paths: list[Path], target: Path) -> None:
+    partial = target.with_name(target.name + ".partial")
+    with os.fdopen(os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600), "wb") as out:
+        with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
+            for path in paths:
+                member = archive.gettarinfo(path, path.relative_to(work).as_posix())
+                member.uid = member.gid = 0
+                member.uname = member.gname = ""
+                with path.open("rb") as content:
+                    archive.addfile(member, content)
+        out.flush()
+        os.fsync(out.fileno())
+    partial.replace(target)
+
+
+def _digest(path: Path) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as content:
+        while piece := content.read(_STEP):
+            found.update(piece)
+    return found.hexdigest()
+
+
+# -- restoring --------------------------------------------------------------------------------------------------------
+
+
+def _manifest(archive: tarfile.TarFile) -> Manifest:
+    first = archive.next()
+    content = archive.extractfile(first) if first is not None and first.name == MANIFEST else None
+    if first is None or content is None or first.size > 64 << 20:
+        raise _damaged(MANIFEST)
+    found = json.loads(content.read())
+    if found.pop("format") != FORMAT:
+        raise DataError(text("the backup is of another version"), code="UP849")
+    return Manifest(**found)
+
+
+def _take(archive: tarfile.TarFile, member: tarfile.TarInfo, manifest: Manifest, folder: Path) -> None:
+    """Write one file, if the manifest knows it and it is what the manifest says."""
+    if member.name == MANIFEST:
+        return
+    path = PurePosixPath(member.name)
+    content = archive.extractfile(member) if member.isreg() else None
+    if content is None or path.is_absolute() or ".." in path.parts or member.name not in manifest.files:
+        raise _damaged(member.name)
+    target = folder / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    found = hashlib.sha256()
+    with target.open("xb") as out:
+        while piece := content.read(_STEP):
+            found.update(piece)
+            out.write(piece)
+    if found.hexdigest() != manifest.files[member.name]:
+        raise _damaged(member.name)
+
+
+def _put_in_place(work: Path, root: Path) -> None:
+    for path in sorted(p for p in (work / FILES).rglob("*") if p.is_file()):
+        target = root / path.relative_to(work / FILES)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
+    project = load_project(root)
+    log = root / project.engine.path
+    log.parent.mkdir(parents=True, exist_ok=True)
+    key, kept = _forbidden(log)
+    if (work / LOG).exists():
+        for old in (log, log.with_name(log.name + ".wal")):
+            old.unlink(missing_ok=True)
+        shutil.rmtree(log.with_suffix(".spine"), ignore_errors=True)
+        (work / LOG).replace(log)
+    spool = log.parent / _SPOOL_FOLDER
+    shutil.rmtree(spool, ignore_errors=True)
+    if any((work / SPOOL).glob("*")):
+        (work / SPOOL).replace(spool)
+    if (work / KEY).exists():
+        (work / KEY).replace(root / "data" / KEY_FILE)
+        (root / "data" / KEY_FILE).chmod(0o600)
+    with _emptied_facts(root, project.facts) as facts:
+        load(facts, work / FACTS)
+    if key is not None and log.exists():
+        with EventStore.open(log) as store:
+            carry_over(store, key, kept)
+
+
+def _forbidden(log: Path) -> tuple[str | None, list[tuple[object, ...]]]:
+    """Who was erased from the log that is there now."""
+    if not log.exists():
+        return None, []
+    with EventStore.open(log) as store:
+        return tombstones(store)
+
+
+@contextmanager
+def _emptied_facts(root: Path, url: str | None) -> Iterator[Facts]:
+    if url is None:
+        for ending in ("", "-wal", "-shm"):
+            file = root / DEFAULT_FILE
+            file.with_name(file.name + ending).unlink(missing_ok=True)
+    with Facts.open(root, url) as facts:
+        yield facts
+
+
+def _damaged(what: str) -> DataError:
+    return DataError(text("this is not a backup, or it is damaged: {what}", what=what), code="UP849")

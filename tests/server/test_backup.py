@@ -1,0 +1,238 @@
+"""A workspace into one file and back: whole, checked, while events come in, and without whoever was erased since."""
+
+import io
+import json
+import random
+import tarfile
+import threading
+from pathlib import Path
+
+import httpx
+import pyarrow as pa
+import pytest
+
+from tests.server.serving import Served, served
+from upswing.core.calendar import Calendar
+from upswing.core.errors import DataError, UsageError
+from upswing.events.erasure import erase_user
+from upswing.events.importer import import_arrow
+from upswing.events.store import EventStore
+from upswing.facts.clock import now
+from upswing.facts.database import Facts
+from upswing.server.backup import back_up, restore
+from upswing.server.intake.service import Intake
+from upswing.workspace import Workspace
+
+UTC = Calendar()
+
+
+def made(root: Path, users: int = 20) -> Path:
+    """A workspace with events, people, a definition, a note, and a secret."""
+    Workspace.create(root, project="acme").close()
+    dice = random.Random(1)
+    rows = {
+        "user": [f"u{dice.randrange(users)}" for _ in range(500)],
+        "event": [dice.choice("abc") for _ in range(500)],
+    }
+    times = [f"2026-01-{dice.randrange(1, 29):02d}" for _ in range(500)]
+    with EventStore.open(root / "data" / "events.duckdb") as store:
+        import_arrow(store, pa.table({**rows, "time": times}), calendar=UTC)
+    (root / "funnels").mkdir()
+    (root / "funnels" / "buy.yml").write_text(
+        "# 注释\nkind: funnel\nname: buy\nsteps: [{event: a}, {event: b}]\n", "utf-8"
+    )
+    with Facts.open(root) as facts:
+        facts.people.add("lin@example.com", role="admin", password="correct horse battery")
+        facts.keys.new("intake", label="app")
+        facts.secrets.put("ads", "hunter2")
+        facts.audit.record("lin@example.com", "test")
+    return root
+
+
+def saved(root: Path, target: Path, **how: bool) -> None:
+    with Facts.open(root) as facts, EventStore.open(root / "data" / "events.duckdb") as store:
+        back_up(root, target, reading=lambda: _same(store), facts=facts, **how)
+
+
+class _same:  # noqa: N801
+    def __init__(self, store: EventStore) -> None:
+        self.store = store
+
+    def __enter__(self) -> EventStore:
+        return self.store
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+def content(root: Path) -> list[tuple[object, ...]]:
+    with EventStore.open(root / "data" / "events.duckdb") as store:
+        return store.rows("SELECT u.user_id, epoch_us(e.time), e.event FROM events e JOIN users u USING (user_key)")
+
+
+def test_everything_comes_back(tmp_path: Path) -> None:
+    root, file, again = made(tmp_path / "w"), tmp_path / "w.tar", tmp_path / "again"
+    saved(root, file)
+    assert file.stat().st_mode & 0o077 == 0
+    manifest = restore(file, again)
+    assert (manifest.project, manifest.events) == ("acme", 500)
+    assert content(again) == content(root)  # in the same order
+    assert (again / "funnels" / "buy.yml").read_bytes() == (root / "funnels" / "buy.yml").read_bytes()
+    with Facts.open(again) as facts, Facts.open(root) as before:
+        assert list(facts.people) == list(before.people)
+        assert list(facts.keys) == list(before.keys)
+        assert facts.audit.broken_at() is None
+        assert facts.audit.head() == manifest.audit_head == before.audit.head()
+        assert facts.people.verify("lin@example.com", "correct horse battery") is not None
+        facts.people.add("new@example.com")
+    with Workspace.open(again) as workspace, Workspace.open(root) as old:
+        assert workspace.funnel("buy").to_dict()["steps"] == old.funnel("buy").to_dict()["steps"]
+
+
+def test_the_key_of_secrets_goes_along_only_when_asked_for(tmp_path: Path) -> None:
+    root = made(tmp_path / "w")
+    for with_key in (False, True):
+        file, again = tmp_path / f"{with_key}.tar", tmp_path / str(with_key)
+        saved(root, file, secret_key=with_key)
+        assert b"hunter2" not in file.read_bytes()
+        restore(file, again)
+        with Facts.open(again) as facts:
+            if with_key:
+                assert facts.secrets.get("ads").reveal() == "hunter2"
+                assert (again / "data" / "secret.key").stat().st_mode & 0o077 == 0
+            else:
+                assert not (again / "data" / "secret.key").exists()
+
+
+def test_nothing_is_overwritten_unless_forced(tmp_path: Path) -> None:
+    root, file = made(tmp_path / "w"), tmp_path / "w.tar"
+    saved(root, file)
+    other = made(tmp_path / "other", users=3)
+    before = content(other)
+    with pytest.raises(UsageError) as raised:
+        restore(file, other)
+    assert raised.value.code == "UP850"
+    assert content(other) == before
+    (other / "notes.txt").write_text("mine", "utf-8")
+    restore(file, other, force=True)
+    assert content(other) == content(root)
+    assert (other / "notes.txt").read_text("utf-8") == "mine"
+
+
+def test_damage_is_found_before_anything_is_touched(tmp_path: Path) -> None:
+    root, file = made(tmp_path / "w"), tmp_path / "w.tar"
+    saved(root, file)
+    whole, dice = file.read_bytes(), random.Random(5)
+    with tarfile.open(file) as archive:
+        ranges = [(m.offset_data, m.offset_data + m.size) for m in archive if m.size and m.name != "manifest.json"]
+    before = content(root)
+    for _ in range(12):
+        start, stop = dice.choice(ranges)
+        at = dice.randrange(start, stop)
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(DataError) as raised:
+            restore(file, root, force=True)
+        assert raised.value.code == "UP849"
+    for cut in (0, 100, len(whole) // 2):
+        file.write_bytes(whole[:cut])
+        with pytest.raises(DataError):
+            restore(file, root, force=True)
+    assert content(root) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("../evil", tarfile.REGTYPE), ("/tmp/evil", tarfile.REGTYPE), ("files/x", tarfile.SYMTYPE),
+     ("files/x", tarfile.LNKTYPE), ("unlisted", tarfile.REGTYPE), ("files/x", tarfile.FIFOTYPE)],
+)  # fmt: skip
+def test_archives_that_reach_elsewhere_are_refused(tmp_path: Path, name: str, kind: bytes) -> None:
+    file = tmp_path / "evil.tar"
+    listed = {"made_at": 0, "version": "0", "project": "x", "events": None, "audit_head": "", "format": 1}
+    known = {} if name == "unlisted" else {name: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}
+    manifest = json.dumps({**listed, "files": known}).encode()
+    with tarfile.open(file, "w") as archive:
+        first = tarfile.TarInfo("manifest.json")
+        first.size = len(manifest)
+        archive.addfile(first, io.BytesIO(manifest))
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, "/etc/passwd"
+        archive.addfile(member, io.BytesIO())
+    with pytest.raises(DataError):
+        restore(file, tmp_path / "again")
+    assert not (tmp_path / "evil").exists()
+
+
+def test_who_was_erased_since_stays_erased(tmp_path: Path) -> None:
+    root, file = made(tmp_path / "w"), tmp_path / "w.tar"
+    saved(root, file)
+    with EventStore.open(root / "data" / "events.duckdb") as store:
+        assert erase_user(store, "u7", at=now()).events > 0
+    kept = sorted(content(root), key=repr)
+    restore(file, root, force=True)
+    assert sorted(content(root), key=repr) == kept
+
+
+def test_a_restored_file_holds_no_bytes_of_who_was_erased(tmp_path: Path) -> None:
+    root, file, again = made(tmp_path / "w"), tmp_path / "w.tar", tmp_path / "again"
+    with EventStore.open(root / "data" / "events.duckdb") as store:
+        table = pa.table({"user": ["lin.wei@example.com"], "time": ["2026-01-01"], "event": ["a"]})
+        import_arrow(store, table, calendar=UTC)
+        erase_user(store, "lin.wei@example.com", at=now())
+    saved(root, file)
+    restore(file, again)
+    for found in (file, *again.rglob("*")):
+        if found.is_file():
+            assert b"lin.wei" not in found.read_bytes(), found
+
+
+def test_while_events_come_in_and_questions_are_asked(tmp_path: Path) -> None:
+    """Everything acknowledged before the backup began is in it, once; the server goes on."""
+    with served(tmp_path / "w", people=False) as site:
+        acknowledged: list[str] = []
+        stop = threading.Event()
+        sender = threading.Thread(target=_send_on, args=(site, acknowledged, stop))
+        sender.start()
+        client = site.client()
+        try:
+            for number in range(3):
+                _wait_for(acknowledged, 150 * (number + 1))
+                before = set(acknowledged)
+                answer = client.post("/api/v1/backup")
+                assert answer.status_code == 200, answer.text
+                (tmp_path / f"{number}.tar").write_bytes(answer.content)
+                again = tmp_path / f"again{number}"
+                restore(tmp_path / f"{number}.tar", again)
+                found = _all_events(again)
+                assert before <= set(found)
+                assert len(found) == len(set(found))
+        finally:
+            stop.set()
+            sender.join()
+        assert not list((tmp_path / "w" / "data").glob(".backup*"))
+
+
+def _send_on(site: Served, acknowledged: list[str], stop: threading.Event) -> None:
+    with httpx.Client(base_url=site.url, timeout=30) as client:
+        number = 0
+        while not stop.is_set():
+            ids = [f"m{number + i}" for i in range(10)]
+            number += 10
+            body = [{"user": f"u{i[-1]}", "event": "open", "event_id": i} for i in ids]
+            answer = client.post("/v1/events", json=body)
+            assert answer.status_code < 300, answer.text
+            acknowledged += ids
+
+
+def _wait_for(acknowledged: list[str], count: int) -> None:
+    while len(acknowledged) < count:
+        threading.Event().wait(0.01)
+
+
+def _all_events(root: Path) -> list[str]:
+    """What the log has after it took what its spool holds."""
+    intake = Intake.open(root / "data" / "spool", root / "data" / "events.duckdb", calendar=UTC)
+    intake.start()
+    assert intake.writer.drain(60)
+    intake.close()
+    with EventStore.open(root / "data" / "events.duckdb") as store:
+        return [str(i) for (i,) in store.rows("SELECT event_id FROM events")]
