@@ -198,9 +198,9 @@ joined: {event: account_created}
 settled: 2d
 back: 3d
 ahead: 26d
-motivation:
+motivation:  # no entries: they are what ability and trigger make of motivation
   - {event: goal_chosen}
-  - {event: entry_created, measure: count}
+  - {event: onboarding_viewed, measure: largest, of: duration_ms, name: time on the welcome pages}
 ability:
   - {event: code_resent, sign: less}
   - {event: phone_verified, measure: largest, of: duration_ms, sign: less, name: wait for the code}
