@@ -51,11 +51,17 @@ def new_log(folder: Path) -> Path:
 
 
 def make_intake(
-    folder: Path, *, linger: float = 0.0, limits: Limits | None = None, spool_bytes: int = 1 << 30, **spool: object
+    folder: Path,
+    *,
+    linger: float = 0.0,
+    limits: Limits | None = None,
+    spool_bytes: int = 1 << 30,
+    writer_reserve: int = 128 << 20,
+    **spool: object,
 ) -> Intake:
     calendar = Calendar("UTC")
     made = Spool(folder / "spool", max_bytes=spool_bytes, **spool)  # type: ignore[arg-type]
-    writer = Writer(made, new_log(folder), calendar=calendar, linger=linger)
+    writer = Writer(made, new_log(folder), calendar=calendar, linger=linger, reserve=writer_reserve)
     return Intake(made, writer, calendar=calendar, limits=limits)
 
 

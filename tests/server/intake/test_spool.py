@@ -167,6 +167,17 @@ def test_disk_that_fails_refuses_and_loses_nothing(
     again.close()
 
 
+def test_last_bytes_of_the_disk_are_left_for_the_log(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, fsync=False, reserve=2**62)
+    with pytest.raises(ServerError, match="reserve") as refused:
+        spool.append(b"x").result(5)
+    assert refused.value.status == 507
+    spool.reserve = 0
+    spool.append(b"y").result(5)
+    assert contents(spool) == [b"y"]
+    spool.close()
+
+
 def test_sync_that_fails_is_not_asked_again_of_the_same_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a failed fsync the kernel may call lost pages clean, so the same file cannot be trusted."""
     spool = Spool(tmp_path, fsync=False)

@@ -216,6 +216,18 @@ def test_log_that_is_locked_or_full_is_waited_for(tmp_path: Path, monkeypatch: p
         assert store.count("SELECT count(*) FROM quarantine") == 0
 
 
+def test_no_batch_begins_on_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
+    intake = make_intake(tmp_path, fsync=False, writer_reserve=2**62)
+    intake.start()
+    put(intake, delivery(lambda d: d.event(0, {}, user="u", event="e", at=NOW, values={})))
+    assert not intake.writer.drain(0.5)
+    assert "UP705" in str(intake.problem())
+    intake.writer.reserve = 0
+    assert intake.writer.drain(30)
+    assert intake.problem() is None
+    intake.close()
+
+
 def test_surplus_names_are_kept_together(tmp_path: Path) -> None:
     spool = Spool(tmp_path / "spool", fsync=False)
     writer = Writer(spool, new_log(tmp_path), calendar=__import__("upswing.core.calendar", fromlist=["x"]).Calendar("UTC"),

@@ -12,6 +12,7 @@ import json
 import logging
 import math
 import os
+import shutil
 import struct
 import threading
 import time
@@ -26,6 +27,7 @@ from typing import Final
 
 from upswing.core.errors import EngineError
 from upswing.core.i18n import text
+from upswing.server.errors import ServerError
 from upswing.server.intake.refusals import busy, cannot_write, stopping
 
 try:
@@ -79,6 +81,7 @@ class Spool:
         max_bytes: most bytes that may wait for the log; beyond, `append` refuses.
         fsync: False only for tests of speed: a power cut may then lose what was acknowledged.
         segment_bytes: a segment is full at this size.
+        reserve: bytes of the disk that are left for the log, which fares worse than a spool when the disk is full.
 
     Raises:
         OSError: the folder cannot be made or read.
@@ -96,9 +99,15 @@ class Spool:
     """
 
     def __init__(
-        self, folder: Path, *, max_bytes: int = 1 << 30, fsync: bool = True, segment_bytes: int = 32 << 20
+        self,
+        folder: Path,
+        *,
+        max_bytes: int = 1 << 30,
+        fsync: bool = True,
+        segment_bytes: int = 32 << 20,
+        reserve: int = 256 << 20,
     ) -> None:
-        self.folder, self.max_bytes, self.segment_bytes = folder, max_bytes, segment_bytes
+        self.folder, self.max_bytes, self.segment_bytes, self.reserve = folder, max_bytes, segment_bytes, reserve
         self._sync = os.fdatasync if fsync and hasattr(os, "fdatasync") else (os.fsync if fsync else _no_sync)
         folder.mkdir(parents=True, exist_ok=True)
         self._held = _held(folder)
@@ -279,15 +288,15 @@ class Spool:
 
     def _commit(self, taken: list[tuple[bytes, Future[Place]]]) -> None:
         """Write frames and sync once for all of them."""
+        room = shutil.disk_usage(self.folder).free - self.reserve
+        if room < _size(taken):
+            self._refuse(taken, cannot_write(text("the disk is full but for a reserve"), full=True))
+            return
         try:
             ends = self._written(taken)
         except OSError as error:
             self._abandon()
-            refused = cannot_write(error.strerror or error, full=error.errno in _FULL)
-            with self._lock:
-                self._waiting_bytes -= _size(taken)
-            for _, future in taken:
-                future.set_exception(refused)
+            self._refuse(taken, cannot_write(error.strerror or error, full=error.errno in _FULL))
             return
         with self._lock:
             self._waiting_bytes -= _size(taken)
@@ -297,6 +306,12 @@ class Spool:
             self._grown.notify_all()
         for (_, future), end in zip(taken, ends, strict=True):
             future.set_result(end)
+
+    def _refuse(self, taken: list[tuple[bytes, Future[Place]]], refused: ServerError) -> None:
+        with self._lock:
+            self._waiting_bytes -= _size(taken)
+        for _, future in taken:
+            future.set_exception(refused)
 
     def _written(self, taken: list[tuple[bytes, Future[Place]]]) -> list[Place]:
         if self._descriptor < 0 or self.durable.offset >= self.segment_bytes or any(not p for p, _ in taken):

@@ -8,6 +8,7 @@ to blame is found; it is set aside, the rest goes in.
 from __future__ import annotations
 
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,8 @@ from typing import Final
 import pyarrow as pa
 
 from upswing.core.calendar import Calendar
-from upswing.core.errors import UpswingError
+from upswing.core.errors import EngineError, UpswingError
+from upswing.core.i18n import text
 from upswing.events.importer import import_staged, insert_quarantine
 from upswing.events.statements import Fragment, statement
 from upswing.events.store import EventStore, engine_errors
@@ -76,6 +78,8 @@ class Writer:
         batch_bytes: about the most of one transaction.
         linger: seconds to wait for more after a first frame, so that few events make no transaction each.
         log_properties: how many properties the log may have.
+        reserve: bytes of disk that a batch needs to begin; an engine that meets a full disk in the middle of a commit has
+            to be opened anew.
     """
 
     def __init__(
@@ -87,8 +91,9 @@ class Writer:
         batch_bytes: int = 16 << 20,
         linger: float = 1.0,
         log_properties: int = 2000,
+        reserve: int = 128 << 20,
     ) -> None:
-        self.spool, self.calendar = spool, calendar
+        self.spool, self.calendar, self.reserve = spool, calendar, reserve
         self.batch_bytes, self.linger, self.log_properties = batch_bytes, linger, log_properties
         self.progress = Progress()
         self._log: OpenLog = _OwnLog(log) if isinstance(log, Path) else log
@@ -164,6 +169,8 @@ class Writer:
                 pause, self.progress.problem = 0.1, None
             except (Exception, KeyboardInterrupt) as error:  # the spool keeps the events, and the log is as it was
                 self.progress.problem = str(error)
+                if isinstance(self._log, _OwnLog):
+                    self._log.close()  # an engine that failed for good takes no more statements
                 log = _LOG.warning if isinstance(error, UpswingError) else _LOG.exception
                 log("the log takes no events now, next try in %.1f s: %s", pause, error)
                 self._stop.wait(pause)
@@ -193,7 +200,15 @@ class Writer:
                 return
             time.sleep(min(0.05, self.linger))
 
+    def _check_room(self) -> None:
+        free = shutil.disk_usage(self.spool.folder).free
+        if free < self.reserve:
+            raise EngineError(
+                text("out of disk or memory: {cause}", cause=f"{free:,} B < {self.reserve:,} B"), code="UP705"
+            )
+
     def _take(self, frames: Frames) -> None:
+        self._check_room()
         batch, end = Batch.of(frames.payloads), frames.ends[-1]
         with self._log() as store:
             try:
