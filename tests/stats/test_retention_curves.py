@@ -136,6 +136,15 @@ def test_back_test_tells_a_right_curve_from_a_wrong_one():
     assert test.mean_absolute_percentage_error < 0.05
 
 
+def test_back_test_of_a_power_law_is_exact_on_one():
+    days = np.arange(1, 31)
+    active = np.concatenate([[1e6], 4e5 * days**-0.5])
+    test = back_test(active, train_periods=7, model="power_law")
+    assert test.predicted == pytest.approx(test.actual)
+    assert test.mean_error == pytest.approx(0, abs=1e-12)
+    assert back_test([0, 0, 0, 0, 0, 0], train_periods=3, model="power_law").status == "not_enough_data"
+
+
 def test_states_of_the_data():
     assert fit_power_law([1, 2], [0.4, 0.3]).status == "not_enough_data"
     assert np.isnan(fit_power_law([1, 2], [0.4, 0.3]).lifetime(30).estimate)

@@ -73,7 +73,8 @@ class BgBb:
         return np.asarray(betaln(self.alpha + x, self.beta + n - x) - betaln(self.alpha, self.beta))
 
     def _stays(self, n: FloatArray) -> FloatArray:
-        return np.asarray(betaln(self.gamma, self.delta + n) - betaln(self.gamma, self.delta))
+        # a share: at extreme parameters (a draw far out) the difference of two logs can come out above 0
+        return np.asarray(np.minimum(betaln(self.gamma, self.delta + n) - betaln(self.gamma, self.delta), 0.0))
 
     def _stays_total(self, n: FloatArray, more: FloatArray) -> FloatArray:
         # The closed form of this sum divides by gamma - 1; added up term by term it holds at gamma = 1 too.

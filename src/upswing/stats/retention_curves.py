@@ -26,6 +26,8 @@ from upswing.stats.errors import NOT_ENOUGH_DATA, OK, ZERO_VARIANCE, InvalidInpu
 
 Convention: TypeAlias = Literal["actual_then_model", "model", "integral"]
 M = TypeVar("M")
+CurveName: TypeAlias = Literal["shifted_beta_geometric", "beta_discrete_weibull", "power_law"]
+CURVES: tuple[CurveName, ...] = ("shifted_beta_geometric", "beta_discrete_weibull", "power_law")
 CONVENTIONS: tuple[Convention, ...] = ("actual_then_model", "model", "integral")
 
 
@@ -363,32 +365,30 @@ def discounted_lifetime(
     return float((staying / (1 + discount) ** ahead).sum())
 
 
-def back_test(
-    survivors: ArrayLike, *, train_periods: int, model: Literal["shifted_beta_geometric", "beta_discrete_weibull"]
-) -> BackTest:
+def back_test(survivors: ArrayLike, *, train_periods: int, model: CurveName) -> BackTest:
     """Fit on the first `train_periods` periods of one cohort and compare with what came after.
 
     Args:
-        survivors: customers still there after 0, 1, 2, … periods, shape (n_periods + 1,).
+        survivors: customers still there (for "power_law": active) after 0, 1, 2, … periods, shape (n_periods + 1,).
         train_periods: how many periods after the start the model may see.
-        model: which curve.
+        model: which curve: "shifted_beta_geometric", "beta_discrete_weibull" or "power_law".
+
+    Raises:
+        InvalidInput: nothing left to compare with, or counts the model does not take.
 
     Examples:
         >>> test = back_test([1000, 631, 468, 382, 326, 289, 262, 241], train_periods=4, model="shifted_beta_geometric")
         >>> test.mean_absolute_percentage_error < 0.05
         True
+        >>> test = back_test([1000, 450, 350, 300, 270, 260, 250], train_periods=4, model="power_law")
+        >>> test.predicted.round(2)
+        array([0.25, 0.23])
     """
-    one_of("model", model, ("shifted_beta_geometric", "beta_discrete_weibull"))
+    one_of("model", model, CURVES)
     counts = vector("survivors", survivors)
     if not 1 <= train_periods < counts.size - 1:
         raise InvalidInput(f"train_periods is {train_periods}, it must leave at least one of {counts.size - 1} periods")
-    seen = counts[: train_periods + 1]
-    if model == "shifted_beta_geometric":
-        sbg = fit_shifted_beta_geometric(seen)
-        status, curve = sbg.status, sbg.model.survival
-    else:
-        bdw = fit_beta_discrete_weibull(seen)
-        status, curve = bdw.status, bdw.model.survival
+    status, curve = _trained(counts[: train_periods + 1], model)
     actual = counts[train_periods + 1 :] / counts[0] if counts[0] else np.full(counts.size - train_periods - 1, np.nan)
     nothing = np.full(actual.size, np.nan)
     predicted = np.asarray(curve(np.arange(train_periods + 1, counts.size))) if status == OK else nothing
@@ -396,6 +396,19 @@ def back_test(
     return BackTest(
         train_periods, actual, predicted, float((predicted - actual).mean()), float(relative.mean()), model, status
     )
+
+
+def _trained(seen: FloatArray, model: CurveName) -> tuple[str, Callable[[ArrayLike], Numbers]]:
+    if model == "shifted_beta_geometric":
+        sbg = fit_shifted_beta_geometric(seen)
+        return sbg.status, sbg.model.survival
+    if model == "beta_discrete_weibull":
+        bdw = fit_beta_discrete_weibull(seen)
+        return bdw.status, bdw.model.survival
+    if not seen[0] > 0:
+        return NOT_ENOUGH_DATA, np.asarray
+    law = fit_power_law(np.arange(1, seen.size), seen[1:] / seen[0])
+    return law.status, law.retention_at
 
 
 def _fit_survival(
