@@ -66,6 +66,7 @@ class LiveLog:
         self._engine: LiveEngine | None = None
         self._made = 0.0
         self._cost = 0.0
+        self._opened = False
         self._lock = threading.Lock()
         self._in_background: threading.Thread | None = None
 
@@ -93,7 +94,8 @@ class LiveLog:
             if self._engine is None or self._engine.source.version() != source.version():
                 self._engine = LiveEngine(self._connection, source, before=self._engine)
             self._made = time.monotonic()
-            self._cost = self._made - began
+            self._cost = self._made - began if self._opened else 0.0  # opening says nothing about what growing takes
+            self._opened = True
             return self._engine
 
     def _refresh_quietly(self) -> None:
