@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -71,9 +71,7 @@ def parse_document(document: Document, model: type[Model], problems: Problems) -
 
 def write_yaml(path: Path, data: Mapping[str, Any]) -> None:
     """Write a mapping as YAML, atomically. An existing file keeps its comments and the order of its keys."""
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml = _round_trip()
     merged: Any = yaml.load(path.read_text(encoding="utf-8")) if path.exists() else None
     if isinstance(merged, dict):
         for gone in [key for key in merged if key not in data]:
@@ -85,9 +83,37 @@ def write_yaml(path: Path, data: Mapping[str, Any]) -> None:
         merged = dict(data)
     out = io.StringIO()
     yaml.dump(merged, out)
+    _replace(path, out.getvalue())
+
+
+def edit_yaml(path: Path, change: Callable[[Any], None], *, document: int = 0) -> None:
+    """Change one document of a file in place, atomically; comments, quotes and the other documents stay as they are.
+
+    Args:
+        path: the file.
+        change: gets the document's mapping and changes it.
+        document: number of the document in the file, from 0.
+    """
+    yaml = _round_trip()
+    held = list(yaml.load_all(path.read_text(encoding="utf-8")))
+    change(held[document])
+    out = io.StringIO()
+    yaml.dump_all(held, out)
+    _replace(path, out.getvalue())
+
+
+def _round_trip() -> YAML:
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    yaml.width = 4096  # what people wrote on one line stays on one
+    return yaml
+
+
+def _replace(path: Path, body: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(out.getvalue(), encoding="utf-8")
+    temporary.write_text(body, encoding="utf-8")
     temporary.replace(path)
 
 

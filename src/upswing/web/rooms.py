@@ -41,8 +41,8 @@ NAMES: Final[dict[str, Text]] = {
     "retention": text("Retention"),
     "lifecycle": text("Lifecycle"),
     "stickiness": text("Stickiness"),
-    "paths": text("Paths"),
-    "interval": text("Intervals"),
+    "paths": text("User paths"),
+    "interval": text("Time between events"),
     "distribution": text("Frequency"),
     "journey": text("Journey map"),
     "growth-points": text("Growth points"),
@@ -69,7 +69,7 @@ NAMES: Final[dict[str, Text]] = {
     "report": text("Growth review"),
     "users": text("Users"),
     "quarantine": text("Quarantine"),
-    "events": text("Events"),
+    "events": text("Event catalogue"),
     "alerts": text("Alerts"),
     "initiatives": text("Initiatives"),
     "segments": text("Segments"),
@@ -89,6 +89,8 @@ _ORDER: Final = ("Diagnose", "Strategy", "Experiments", "Channels", "Reach", "Da
 _TAKEN: Final = frozenset({"metrics"})
 """Addresses that mean something else on a server: `/metrics` is what the operator's monitoring reads."""
 _OWN_PAGES: Final = frozenset({"events", "segments", "quarantine", "users"})
+_BY_HAND: Final = frozenset({"journey"})
+"""Verbs whose page stands in their room, but is more than a form and an answer."""
 
 
 def rooms() -> tuple[Room, ...]:
@@ -102,7 +104,7 @@ def rooms() -> tuple[Room, ...]:
     data = Room(
         text("Data"),
         (
-            Page("/events", text("Events"), text("Events and properties with volumes, and findings about their quality"), "e"),
+            Page("/events", text("Event catalogue"), text("Events and properties with volumes, and findings about their quality"), "e"),
             Page("/segments", text("Segments"), text("Saved groups of users with their sizes"), "s"),
             Page("/import", text("Import"), text("Bring event files into the log"), "i"),
             Page("/definitions", text("Definitions"), text("Funnels, metrics and segments as files, checked and compared"), "d"),
@@ -122,4 +124,4 @@ def page_of(verb: Verb) -> Page:
 
 def asked_verbs() -> tuple[Verb, ...]:
     """Verbs whose page is the form and the answer; those of the data room have pages of their own."""
-    return tuple(v for v in VERBS if v.name not in _OWN_PAGES)
+    return tuple(v for v in VERBS if v.name not in _OWN_PAGES | _BY_HAND)

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from upswing.core.errors import UpswingError, UsageError
+from upswing.core.errors import UpswingError, UsageError, did_you_mean
 from upswing.core.i18n import text
 from upswing.core.results import Caveat, Window
-from upswing.spec.files import write_yaml
+from upswing.spec.files import edit_yaml, write_yaml
 from upswing.workspace.base import Moment, OpenWorkspace
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from upswing.spec.journey import JourneyDefinition
     from upswing.strategy.backlog import BacklogResult, Direction
     from upswing.strategy.initiatives import BoardResult
+
+
+_LINES: Final = ("touchpoints", "pains", "ideas")
+"""What a stage lists, one per line."""
 
 
 class BacklogVerbs(OpenWorkspace):
@@ -101,7 +105,7 @@ class BacklogVerbs(OpenWorkspace):
             chosen = next(h for h in every if h.name == name)
             body = draft_experiment(chosen, baseline=baselines.get(chosen.metric or ""))
             self._write_new("experiments", name, body)
-            self._change("hypothesis", name, {"experiment": name, "stage": "ready"})
+            self._edit("hypothesis", name, lambda body: body.update({"experiment": name, "stage": "ready"}))
             every = [h for h in self._all("hypothesis") if isinstance(h, HypothesisDefinition)]
         result = backlog(
             every,
@@ -168,13 +172,46 @@ class BacklogVerbs(OpenWorkspace):
         write_yaml(path, body)
         self._definitions = None
 
-    def _change(self, kind: str, name: str, changes: dict[str, object]) -> None:
-        """Change keys of a definition in its file, where it stands alone in it."""
+    def write_stage(self, journey: str, stage: str, key: str, value: str) -> None:
+        """Change what a journey's map says of a stage, in its file; the next reading has it.
+
+        Args:
+            journey: name of the journey.
+            stage: name of the stage.
+            key: ``does`` or ``thinks`` (text), ``touchpoints``, ``pains`` or ``ideas`` (one per line).
+            value: the new text; an empty one removes the key.
+
+        Raises:
+            UsageError: UP672 no such stage; UP670 another key.
+        """
+        definition = self._journey(journey)
+        at = next((i for i, s in enumerate(definition.stages) if s.name == stage), None)
+        if at is None:
+            names = [s.name for s in definition.stages]
+            raise UsageError(
+                text("the journey has no stage '{name}'", name=stage), code="UP672", hint=did_you_mean(stage, names)
+            )
+        if key not in ("does", "thinks", *_LINES):
+            raise UsageError(text("'{value}' is not a value of {key}", value=key, key="key"), code="UP670")
+        lines = [line.strip() for line in value.splitlines() if line.strip()]
+        known = {idea.text: idea.hypothesis for idea in definition.stages[at].ideas}
+        written: object = lines if key in _LINES else " ".join(lines)
+        if key == "ideas":
+            written = [{"text": t, **({"hypothesis": known[t]} if known.get(t) else {})} for t in lines]
+
+        def change(body: Any) -> None:
+            if lines:
+                body["stages"][at][key] = written
+            else:
+                body["stages"][at].pop(key, None)
+
+        self._edit("journey", journey, change)
+
+    def _edit(self, kind: str, name: str, change: Callable[[Any], None]) -> None:
+        """Change a definition in its file; comments and the file's other definitions stay."""
         document = self.definitions.documents[kind, name]
-        path = self.root / document.file
-        others = [d for d in self.definitions.documents.values() if d.file == document.file]
-        if len(others) == 1:
-            write_yaml(path, {**document.data, **changes})
+        beside = [d for d in self.definitions.documents.values() if d.file == document.file]
+        edit_yaml(self.root / document.file, change, document=beside.index(document))
         self._definitions = None
 
     def _baselines(self, metrics: set[str]) -> dict[str, float]:

@@ -11,6 +11,7 @@ from upswing.web.routes import (
     definitions,
     events,
     importing,
+    journey,
     look,
     overview,
     patterns,
@@ -23,6 +24,6 @@ from upswing.web.routes import (
 )
 
 ALL: Final[tuple[ModuleType, ...]] = (
-    overview, account, start, look, search, share, people, segments, events, importing, definitions, settings, patterns, ask,
+    overview, account, start, look, search, share, people, segments, events, journey, importing, definitions, settings, patterns, ask,
 )  # fmt: skip
 """Each has ``mount(pages)``."""
