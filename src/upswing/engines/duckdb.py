@@ -21,6 +21,7 @@ from upswing.engines import spine as spines
 from upswing.engines.base import LogSchema, Property, Query, SequenceRequest
 from upswing.engines.external import ExternalEvents, ExternalSource
 from upswing.engines.identity import canonical_keys
+from upswing.engines.memory import usual_limit
 from upswing.engines.questions import Questions, questions
 from upswing.engines.selection import Answers, select
 from upswing.engines.source import EmbeddedSource, Source, attach
@@ -362,12 +363,13 @@ def connect(scratch: Path, *, memory_limit: str | None = None, threads: int | No
 
     Args:
         scratch: folder for spilled data.
-        memory_limit: e.g. ``"4GB"``.
+        memory_limit: e.g. ``"4GB"``; see `usual_limit`.
         threads: default: all cores.
     """
-    config: dict[str, str | bool | int | float | list[str]] = {"temp_directory": str(scratch / ".spill")}
-    if memory_limit is not None:
-        config["memory_limit"] = memory_limit
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "temp_directory": str(scratch / ".spill"),
+        "memory_limit": memory_limit or usual_limit(),
+    }
     if threads is not None:
         config["threads"] = threads
     connection = duckdb.connect(":memory:", config=config)

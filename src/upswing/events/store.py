@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import threading
@@ -18,6 +17,7 @@ from upswing.core.errors import EngineError, UpswingError, UsageError
 from upswing.core.i18n import Text, text
 from upswing.engines.base import Property, PropertyType
 from upswing.engines.layout import FORMAT, TABLES
+from upswing.engines.memory import usual_limit
 from upswing.events.statements import Fragment, literal, name, statement
 
 Progress = Callable[[Text, float, float | None], None]
@@ -241,16 +241,8 @@ def _connect(path: Path, memory: str | None) -> duckdb.DuckDBPyConnection:
     connection.execute("SET enable_progress_bar = true")
     connection.execute("SET enable_progress_bar_print = false")
     connection.execute(statement("SET temp_directory = {folder}", folder=literal(str(spill))))
-    connection.execute(statement("SET memory_limit = {memory}", memory=literal(memory or _half_of_memory())))
+    connection.execute(statement("SET memory_limit = {memory}", memory=literal(memory or usual_limit())))
     return connection
-
-
-def _half_of_memory() -> str:
-    try:
-        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    except (ValueError, OSError, AttributeError):
-        size = 4 << 30
-    return f"{size >> 20}MiB"
 
 
 def _locked_or_unreadable(path: Path, error: duckdb.Error) -> EngineError:

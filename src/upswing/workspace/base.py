@@ -161,7 +161,7 @@ class OpenWorkspace:
 
         self._require_own_log()
         self.close()
-        return EventStore.open(self.log_path)
+        return EventStore.open(self.log_path, memory=self.project.engine.memory)
 
     def _resolver(self) -> SegmentResolver:
         from upswing.events.segments import SegmentResolver
