@@ -80,9 +80,10 @@ class Host:
 
     @contextmanager
     def writing(self) -> Iterator[EventStore]:
-        """The event log, for one writer at a time."""
+        """The event log, for one writer at a time; questions asked afterwards see what was written."""
         with self.state.storage.writing() as store:
             yield store
+        self.state.storage.refresh()
 
     @property
     def facts(self) -> Facts | None:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Sequence
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -141,7 +141,8 @@ class Uploads:
         try:
             files = self.files(upload)
             with self.host.writing() as store:
-                run.summary = import_files(store, files, mapping=mapping, calendar=calendar, progress=progress)
+                summary = import_files(store, files, mapping=mapping, calendar=calendar, progress=progress)
+            run.summary = summary  # only now do questions see it
             shutil.rmtree(self.host.root / FOLDER / upload, ignore_errors=True)
         except UpswingError as error:
             run.error = error
@@ -187,6 +188,12 @@ def _proposed(
     except _Enough:
         return found[0], None
     except UpswingError as error:
+        if given is None or (given.event is None and given.event_name is None):
+            # perhaps only the event cannot be told: what is known of the rest is worth showing
+            rest = replace(given or ColumnMapping(), event_name="?")
+            known, _ = _proposed(store, path, rest, calendar)
+            if known is not None:
+                return replace(known, mapping=replace(known.mapping, event_name=None)), error
         return None, error
     return None, None
 

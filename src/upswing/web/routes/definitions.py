@@ -28,7 +28,7 @@ from upswing.web.site import Pages, problem_of
 from upswing.web.view import View, address
 
 KIND_WORDS: dict[str, Text] = {
-    "funnel": text("Funnels"), "retention": text("Retention"), "paths": text("Paths"), "segment": text("Segments"),
+    "funnel": text("Funnels"), "retention": text("Retention"), "paths": text("User paths"), "segment": text("Segments"),
     "metric": text("Metrics"), "tree": text("Metric trees"), "journey": text("Journey maps"), "hypothesis": text("Hypotheses"),
     "experiment": text("Experiments"), "quadrants": text("Desire and friction"), "behaviour": text("Behaviour models"),
     "hook": text("Hook loops"), "aha": text("Aha moments"), "channel": text("Channels"), "scorecard": text("Score cards"),

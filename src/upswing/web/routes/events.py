@@ -35,7 +35,7 @@ def catalogue(view: View) -> Response:
     aside = view.host.ask("quarantine", {"limit": 1})
     waiting = sum(int(str(row[1])) for row in aside.tables()[0].rows)
     return render(
-        view, "catalogue.html", title=str(text("Events")), s=shown(result, links=behind.get), verb="events", query=[],
+        view, "catalogue.html", title=str(text("Event catalogue")), s=shown(result, links=behind.get), verb="events", query=[],
         waiting=waiting, event="", asks=[],
     )  # fmt: skip
 

@@ -118,7 +118,12 @@ def _funnel() -> Numbers:
     ]
     table = Table("steps", text("Steps"), columns, rows)
     chart = Chart("funnel", "steps", text("Funnel"), "step", ("users",))
-    return Numbers("", table_html(table, chart, links=lambda _, key: "#users" if key == "users" else None), "", "steps")
+    return Numbers(
+        str(text("Steps")),
+        table_html(table, chart, links=lambda _, key: "#users" if key == "users" else None),
+        "",
+        "steps",
+    )
 
 
 def _triangle() -> Numbers:
@@ -149,7 +154,7 @@ def _flow() -> Figure:
     )
     rows = [(0, "open", "browse", 420), (0, "open", "create", 260), (0, "open", "(end)", 120), (1, "browse", "create", 180),
             (1, "browse", "(end)", 240), (1, "create", "share", 90), (1, "create", "(end)", 170)]  # fmt: skip
-    table = Table("edges", text("Paths"), columns, rows)
+    table = Table("edges", text("User paths"), columns, rows)
     return _figure(Chart("flow", "edges", text("First-day paths"), "source", ("count",), "target"), table)
 
 
