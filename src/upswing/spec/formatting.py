@@ -48,7 +48,8 @@ def formatted(source: str) -> str:
     if len(made) != len(nodes):
         return source
     text = "\n---\n".join("\n".join(piece).strip("\n") for piece in made) + "\n"
-    return text if _means(text) == _means(source) else source
+    same = _means(text) == _means(source.rstrip("\n") + "\n")  # a text block at the end has its line break either way
+    return text if same else source
 
 
 def _pieces(lines: Sequence[str], marks: Sequence[int]) -> list[tuple[int, list[str]]]:
