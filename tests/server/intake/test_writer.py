@@ -216,6 +216,31 @@ def test_log_that_is_locked_or_full_is_waited_for(tmp_path: Path, monkeypatch: p
         assert store.count("SELECT count(*) FROM quarantine") == 0
 
 
+def test_commit_that_failed_only_afterwards_is_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An engine may fail after the rows and their place are durable, e.g. in a checkpoint on a full disk."""
+    from upswing.server.intake import writer as module
+
+    failures = []
+    real = module.import_staged
+
+    def failing(*args: object, **kwargs: object) -> object:
+        found = real(*args, **kwargs)  # type: ignore[arg-type]
+        if len(failures) < 2:
+            failures.append(1)
+            raise EngineError("after the commit", code=("UP705", "UP700")[len(failures) - 1])
+        return found
+
+    def fill(d: Delivery) -> None:
+        d.event(0, {}, user="u", event="e", at=NOW, values={})
+        d.event(1, {}, user=None, event="e", at=NOW, values={})
+
+    monkeypatch.setattr(module, "import_staged", failing)
+    with taken(tmp_path / "w", delivery(fill), delivery(fill)) as store:
+        assert len(failures) == 2
+        assert store.count("SELECT count(*) FROM events") == 2
+        assert store.count("SELECT count(*) FROM quarantine") == 2
+
+
 def test_no_batch_begins_on_a_disk_that_is_nearly_full(tmp_path: Path) -> None:
     intake = make_intake(tmp_path, fsync=False, writer_reserve=2**62)
     intake.start()

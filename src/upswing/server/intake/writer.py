@@ -44,6 +44,7 @@ _LOG: Final = logging.getLogger(__name__)
 _PASSING: Final = frozenset(["UP701", "UP705"])
 """Locked, or out of disk or memory: nothing is wrong with the events, so they wait."""
 _LONGEST_PAUSE: Final = 30.0
+_NOWHERE: Final = Place(0, 0)
 _MOST_BLAMED: Final = 1000
 
 
@@ -136,7 +137,7 @@ class Writer:
         """
         self.spool.rotate()
         wanted = self.spool.durable
-        return self._waited(lambda: self._place is not None and self._place >= wanted, seconds)
+        return self._waited(lambda: (self._place or _NOWHERE) >= wanted, seconds)
 
     def _waited(self, done: Callable[[], bool], seconds: float) -> bool:
         """Whether something comes true in time, without the usual pause for more events."""
@@ -155,9 +156,8 @@ class Writer:
         return True
 
     def _lacks(self, wanted: Place) -> bool:
-        if self._place is None:
-            return True
-        return self._place < wanted and self.spool.wait(self._place, 0) > 0
+        place = self._place
+        return place is None or (place < wanted and self.spool.wait(place, 0) > 0)
 
     # -- the thread -----------------------------------------------------------------------------------------------
 
@@ -169,6 +169,7 @@ class Writer:
                 pause, self.progress.problem = 0.1, None
             except (Exception, KeyboardInterrupt) as error:  # the spool keeps the events, and the log is as it was
                 self.progress.problem = str(error)
+                self._place = None  # asked of the log again: a commit may be durable though it did not return
                 if isinstance(self._log, _OwnLog):
                     self._log.close()  # an engine that failed for good takes no more statements
                 log = _LOG.warning if isinstance(error, UpswingError) else _LOG.exception
@@ -177,16 +178,17 @@ class Writer:
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
     def _turn(self) -> None:
-        if self._place is None:
+        place = self._place
+        if place is None:
             with self._log() as store:
-                self._place = self.spool.resume(_known_place(store, self.spool.id))
-        tidied = self.spool.tidy(self._place)
-        if tidied != self._place:
-            self._reached(tidied)
-        if not self.spool.wait(tidied, 0.5):
+                place = self.spool.resume(_known_place(store, self.spool.id))
+        place = self.spool.tidy(place)
+        if place != self._place:
+            self._reached(place)
+        if not self.spool.wait(place, 0.5):
             return
-        self._wait_for_more(self._place)
-        frames = self.spool.read(self._place, max_bytes=1 if self._careful else self.batch_bytes)
+        self._wait_for_more(place)
+        frames = self.spool.read(place, max_bytes=1 if self._careful else self.batch_bytes)
         if not len(frames):  # damaged on disk, and nothing after it yet
             self._stop.wait(0.5)
             return
@@ -217,7 +219,8 @@ class Writer:
                 if error.code in _PASSING:
                     raise
                 self._careful = True
-                self._commit(store, _without_blamed(store, batch, self.calendar, error), end)
+                if _known_place(store, self.spool.id) != end:
+                    self._commit(store, _without_blamed(store, batch, self.calendar, error), end)
         self.progress.committed_at = time.monotonic()
         self._reached(end)
 
