@@ -72,8 +72,10 @@ class _Plane:
         xs, ys = [x for x, _ in points] + at["x"], [y for _, y in points] + at["y"]
         self.left, self.right = _padded(min(xs), max(xs))
         self.low, self.high = _padded(min([0.0, *ys] if zero else ys), max(ys))
+        self.whole: list[float] = []
         if zero:
             self.low = min(0.0, min(ys))
+            self.whole = sorted({x for x, _ in points})[:: max(1, len({x for x, _ in points}) // 12)]
 
     def x(self, value: float) -> float:
         """Across."""
@@ -86,16 +88,15 @@ class _Plane:
     def axes(self, chart: Chart, table: Table) -> Markup:
         """Grid, numbers and the names of both axes."""
         across, up = _column(table, chart.x), _column(table, chart.y[0])
-        parts = []
+        ticks = self.whole or [self.left + (self.right - self.left) * part / 4 for part in range(5)]
+        parts = [_label(self.x(x), HEIGHT - 22, _tick(x, across.unit), "middle") for x in ticks]
         for part in range(5):
             y = self.low + (self.high - self.low) * part / 4
-            x = self.left + (self.right - self.left) * part / 4
             parts += [
                 Markup('<line class="axis" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"></line>').format(
                     LEFT, WIDTH - RIGHT, self.y(y), self.y(y)
                 ),
                 _label(LEFT - 6, self.y(y) + 4, _tick(y, up.unit), "end"),
-                _label(self.x(x), HEIGHT - 22, _tick(x, across.unit), "middle"),
             ]
         parts.append(_label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, str(across.label), "middle"))
         parts.append(_label(LEFT + 4, TOP + 10, str(up.label), "start"))
@@ -104,7 +105,8 @@ class _Plane:
     def marks(self, chart: Chart) -> Markup:
         """Thresholds."""
         line = Markup(
-            '<line class="axis" stroke-dasharray="5 4" x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"></line>'
+            '<line stroke="currentColor" stroke-opacity="0.6" stroke-dasharray="5 4" '
+            'x1="{:.1f}" x2="{:.1f}" y1="{:.1f}" y2="{:.1f}"></line>'
         )
         parts = []
         for axis, value in chart.marks:

@@ -257,9 +257,9 @@ def _plane(model: FactorModel, study: _Study) -> tuple[PlaneCell, ...]:
 
 
 def _action_line(model: FactorModel) -> tuple[tuple[float, float], ...]:
-    """Ability and motivation at which one target event is expected where the trigger is good: M · A · T · exp(c) = 1."""
+    """Ability and motivation at which a well triggered user does what the mean user does: exp(c) · M · A · T = mean."""
     level = model.mean / np.exp(model.levels.sum(axis=1))
-    needed = 1.0 / (float(np.exp(np.log(level).mean())) * float(np.exp(model.good[2])))
+    needed = float(model.mean.mean()) / (float(np.exp(np.log(level).mean())) * float(np.exp(model.good[2])))
     low, high = np.quantile(model.levels[:, 1], [0.02, 0.98])
     ability = np.exp(np.linspace(float(low), float(high), 25))
     if ability[-1] - ability[0] < 1e-9:

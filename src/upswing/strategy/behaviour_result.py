@@ -230,8 +230,8 @@ class BehaviourResult(Result):
     def charts(self) -> list[Chart]:
         """The action line over ability and motivation, and gains by group."""
         return [
-            Chart("scatter", "plane", text("Above the line a good trigger is followed; area: users"), x="ability",
-                  y=("motivation", "users"), series="trigger", curve=self.action_line),
+            Chart("scatter", "plane", text("Above the line a well triggered user does more than the mean user; area: users"),
+                  x="ability", y=("motivation", "users"), series="trigger", curve=self.action_line),
             Chart("bar", "factors", text("Gain per user at a good level"), x="group", y=("gain",), series="factor"),
         ]  # fmt: skip
 
