@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from markupsafe import Markup
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from upswing.core.errors import UpswingError, did_you_mean
 from upswing.core.i18n import Text, text
@@ -19,6 +19,7 @@ from upswing.server.errors import NotFoundError
 from upswing.spec.funnel import FunnelDefinition
 from upswing.verbs import VERBS, Verb
 from upswing.web.behind import links_behind
+from upswing.web.boards import board_of
 from upswing.web.compared import Comparison, compare, side_by_side
 from upswing.web.forms import ELSEWHERE, Field, Query, arguments, asked, fields
 from upswing.web.render import render
@@ -73,6 +74,23 @@ def mount(pages: Pages) -> None:
     for found in asked_verbs():
         pages.get(page_of(found).path, partial(question, chosen=found))
     pages.get("/ask/{name}", by_name)
+    pages.get("/-/asked/{mark}", progress)
+    pages.post("/-/asked/{mark}", give_up, role="viewer")
+
+
+def progress(view: View) -> Response:
+    """How far a question is: its share done where that is known, and the seconds so far."""
+    job = view.host.job(str(view.request.path_params["mark"]))
+    told = job.to_dict() if job is not None else {"progress": None, "seconds": None}
+    return JSONResponse({key: told[key] for key in ("progress", "seconds")})
+
+
+def give_up(view: View) -> Response:
+    """Stop computing, unless somebody else waits for the same answer."""
+    job = view.host.job(str(view.request.path_params["mark"]))
+    if job is not None:
+        view.host.state.questions.cancel(job)
+    return Response(status_code=204)
 
 
 def by_name(view: View) -> Response:
@@ -106,7 +124,7 @@ def question(view: View, *, chosen: Verb) -> Response:
         page=page_of(chosen), s=s, problem=problem, suggested=suggested, query=list(query), named=named,
         saved=_saved(view, chosen), listed=[] if named else listed, first=first, rest=rest,
         rest_used=any(f.value for f in rest), savable=_savable(chosen, query, named),
-        open_as=_open_as(view, chosen, named), **{"profile": None, "compared": None, **extras},
+        open_as=_open_as(view, chosen, named), **{"profile": None, "compared": None, "board": (), **extras},
     )  # fmt: skip
 
 
@@ -141,7 +159,7 @@ def _answer(
     view: View, chosen: Verb, query: Query, suggested: bool
 ) -> tuple[Shown | None, Problem | None, Result | None]:
     try:
-        result = view.host.ask(chosen.name, arguments(chosen, query))
+        result = view.host.ask(chosen.name, arguments(chosen, query), mark=_mark(view))
     except UpswingError as error:
         missing = suggested and error.exit_code == 2
         return None, None if missing else problem_of(error), None
@@ -154,11 +172,18 @@ def _answer(
     return shown(result, links=links.get, annotations=view.host.annotations()), None, result
 
 
+def _mark(view: View) -> str:
+    """What the page's script calls this question, to ask how far it is and to give it up."""
+    given = view.request.headers.get("x-ask", "")
+    return given if len(given) <= 64 else ""
+
+
 def _extras(view: View, chosen: Verb, query: Query, result: Result) -> dict[str, Any]:
     found: dict[str, Any] = {}
     profile = next((v for k, v in query if k == "profile"), "")
     if profile in PROFILES:
         found["profile"] = _profile_note(view, chosen, query, result, profile)
+    found["board"] = board_of(result, view.definitions.documents)
     if view.get("compare") == "previous":
         found["compared"] = _previous(view, chosen, query, result)
     return found
