@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.server.serving import served
 from upswing.core.calendar import Calendar
 from upswing.core.errors import DataError
 from upswing.core.units import DAY
@@ -185,3 +186,32 @@ def test_old_events_go_by_their_rules(tmp_path_factory: pytest.TempPathFactory, 
         assert sorted(int(str(time)) for _, time, _ in content(store)) == kept
         assert store.count("SELECT count(*) FROM users") == len(kept)
         assert set(delete_old(store, rules, at=AT).values()) == {0}
+
+
+def test_over_http_with_the_spool_between(tmp_path: Path) -> None:
+    with served(tmp_path / "w", people=False) as site:
+        client = site.client()
+        old = [
+            {"user": user, "event": "open", "time": "2026-01-01T00:00:00Z", "event_id": f"{user}-{n}"}
+            for user in ("lin.wei@example.com", "bo@example.com")
+            for n in range(50)
+        ]
+        assert client.post("/v1/events", json=old).status_code < 300
+        answer = client.post("/api/v1/erasure", json={"user": "lin.wei@example.com"})
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["events"] == 50
+        for file in (tmp_path / "w" / "data" / "spool").glob("*.frames"):
+            assert b"lin.wei" not in file.read_bytes()
+        assert (
+            client.post("/v1/events", json=[{**e, "event_id": e["event_id"] + "-again"} for e in old]).status_code < 300
+        )
+        assert site.app.state.upswing.intake.writer.drain(60)
+        with site.app.state.upswing.storage.writing() as store:
+            assert {str(row[0]) for row in content(store)} == {"bo@example.com"}
+            assert len(content(store)) == 100
+        entry = site.facts.audit.entries(limit=1)[0]
+        assert entry.action == "users.erase"
+        assert "lin.wei" not in repr(entry)
+        assert client.post("/api/v1/erasure", json={"user": "nobody"}).json()["events"] == 0
+        assert client.post("/api/v1/scheduled-jobs/tidy/run", json={}).status_code == 202
+        assert client.post("/api/v1/scheduled-jobs/none/run", json={}).status_code == 422

@@ -105,7 +105,7 @@ def say(message: object) -> None:
 def _register() -> None:
     if cli.commands:
         return
-    from upswing.cli import files, new, prepare, serve
+    from upswing.cli import admin, files, new, prepare, serve
     from upswing.cli.words import translate_library, translated
 
     translate_library()
@@ -118,6 +118,7 @@ def _register() -> None:
     files.register(cli)
     new.register(cli)
     serve.register(cli)
+    admin.register(cli)
     for verb in VERBS:
         cli.add_command(_command(verb))
 

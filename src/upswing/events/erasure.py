@@ -205,8 +205,11 @@ def delete_old(store: EventStore, rules: Mapping[str, int], *, at: int) -> dict[
             before = at - rules[EVERY_EVENT]
             others = {"named": [event for event in rules if event != EVERY_EVENT], "before": before}
             deleted[EVERY_EVENT] = _delete_before(store, "NOT list_contains($named, event)", others)
-            old = "import_id IN (SELECT import_id FROM imports WHERE epoch_us(finished_at) < $before)"
-            store.run("DELETE FROM quarantine WHERE " + old, {"before": before})
+            store.run(
+                "DELETE FROM quarantine WHERE import_id IN"
+                " (SELECT import_id FROM imports WHERE epoch_us(finished_at) < $before)",
+                {"before": before},
+            )
             if _has_table(store, "ad_clicks"):
                 store.run("DELETE FROM ad_clicks WHERE epoch_us(time) < $before", {"before": before})
         if any(deleted.values()):
@@ -297,7 +300,7 @@ def _deleted(store: EventStore, rowids: str, table: str, values: Mapping[str, ob
 
 
 def _delete_before(store: EventStore, which: str, values: Mapping[str, object]) -> int:
-    rows = "SELECT rowid FROM events WHERE epoch_us(time) < $before AND " + which
+    rows = statement("SELECT rowid FROM events WHERE epoch_us(time) < $before AND {which}", which=Fragment(which))
     return _deleted(store, rows, "events", values)
 
 

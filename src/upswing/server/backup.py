@@ -129,6 +129,16 @@ def restore(source: Path, root: Path, *, force: bool = False) -> Manifest:
     return manifest
 
 
+def checked(source: Path) -> Manifest:
+    """Read a whole backup and compare every file with the manifest.
+
+    Raises:
+        DataError: UP849 the file is no backup, is damaged, or of another version.
+    """
+    with tempfile.TemporaryDirectory(dir=source.parent, prefix=f".{source.name}.") as made:
+        return unpack(source, Path(made))
+
+
 def unpack(source: Path, folder: Path) -> Manifest:
     """Check a backup and write its files into an empty folder.
 
