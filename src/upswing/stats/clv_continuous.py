@@ -101,8 +101,8 @@ class BgNbd:
         gap = gap if abs(gap) > 1e-6 else 1e-6
         second = c - self.r - np.asarray(count)
         series = special.hyp2f1(gap, second, c, z)
-        # near z = 1 scipy gives nan where c - a - b is a whole number; the function is smooth there
-        series = np.where(np.isnan(series), special.hyp2f1(gap, second + 1e-7, c, z), series)
+        # near z = 1 scipy gives nan or infinity where c - a - b is a whole number; the function is smooth there
+        series = np.where(np.isfinite(series), series, special.hyp2f1(gap, second + 1e-7, c, z))
         power = (1 - z) ** gap * series
         return np.asarray(c / gap * (1 - power))
 
