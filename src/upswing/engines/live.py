@@ -210,7 +210,7 @@ class _Identity:
         self._number = next(_numbers)
         self.aliases: list[tuple[object, ...]] = []
         tables = [self.table(name).sql("duckdb") for name in ("identity", "further_users")]
-        weakref.finalize(self, _drop, connection, tables)
+        weakref.finalize(self, _drop, connection, tables).atexit = False  # memory goes with the process
 
     def table(self, name: str) -> exp.Table:
         """One of the tables."""

@@ -21,6 +21,7 @@ ANYBODY: Final[dict[str, str]] = {
 
 INTAKE: Final = (
     "/v1/events", "/v1/batch", "/v1/b", "/v1/import", "/v1/{call}", "/sa", "/sa.gif", "/track", "/click/{platform}",
+    "/v1/projects/{key}/settings",
 )  # fmt: skip
 """Addresses that need an intake key (`keys.intake_keys`)."""
 
