@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect
 
 from tests.server.workspaces import serving
 from tests.web.conftest import looking
@@ -168,6 +168,25 @@ def test_keys_and_address(browser: Browser, site: httpx.Client) -> None:
         assert "=&" not in page.url
         page.go_back()
         page.wait_for_url(lambda url: "trend" not in url)
+
+
+def test_the_previous_answer_stays_until_the_next_and_waiting_can_be_stopped(
+    browser: Browser, site: httpx.Client
+) -> None:
+    with looking(browser, base_of(site)) as context:
+        page = context.new_page()
+        settled(page, FUNNEL)
+        before = page.locator("#answer h2").first.inner_text()
+        held: list[Route] = []
+        page.route(lambda url: "trend=week" in url, lambda route: held.append(route))
+        page.select_option("select[name=trend]", "week")
+        expect(page.locator("#progress")).to_be_visible()
+        expect(page.locator("#progress output")).to_contain_text("s")
+        assert page.locator("#answer h2").first.inner_text() == before
+        assert held[0].request.headers["x-ask"]
+        page.click("[data-cancel]")
+        expect(page.locator("#progress")).to_be_hidden()
+        assert page.locator("#answer h2").first.inner_text() == before
 
 
 def test_suggestions_are_taken_by_keyboard(browser: Browser, site: httpx.Client) -> None:

@@ -62,7 +62,7 @@ def test_a_form_without_the_token_changes_nothing(site: httpx.Client) -> None:
 
 def test_every_verb_has_a_page(site: httpx.Client) -> None:
     listed = {page.verb for room in rooms() for page in room.pages if page.verb}
-    assert listed == {v.name for v in asked_verbs()}
+    assert listed >= {v.name for v in asked_verbs()}
     for verb in VERBS:
         answer = site.get(f"/ask/{verb.name}", follow_redirects=True)
         assert answer.status_code in (200, 404), (verb.name, answer.status_code)

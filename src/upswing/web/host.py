@@ -20,6 +20,7 @@ from upswing.verbs import verb
 if TYPE_CHECKING:
     from upswing.events.store import EventStore
     from upswing.facts.database import Facts
+    from upswing.server.questions import Job
     from upswing.workspace import Workspace
 
 Arguments = Mapping[str, object]
@@ -48,6 +49,7 @@ class Host:
     def __init__(self, state: ServerState) -> None:
         self.state = state
         self.demo = False
+        self._marked: dict[str, Job] = {}
         self._secret = secrets.token_urlsafe(24)
 
     @property
@@ -68,9 +70,28 @@ class Host:
         """Whether a form comes from a page of ours."""
         return hmac.compare_digest(token.encode(), self.token(request).encode())
 
-    def ask(self, verb_name: str, arguments: Arguments) -> Result:
-        """The answer of a verb; from memory where neither data nor definitions have changed."""
-        return self.state.questions.ask(verb(verb_name), arguments).future.result()
+    def ask(self, verb_name: str, arguments: Arguments, *, mark: str = "") -> Result:
+        """The answer of a verb; from memory where neither data nor definitions have changed.
+
+        Args:
+            verb_name: what is asked.
+            arguments: of the workspace's method.
+            mark: under which `job` finds it while it is computed.
+
+        Raises:
+            CancelledError: UP861 it was given up.
+        """
+        job = self.state.questions.ask(verb(verb_name), arguments)
+        if mark:
+            self._marked[mark] = job
+        try:
+            return job.future.result()
+        finally:
+            self._marked.pop(mark, None)
+
+    def job(self, mark: str) -> Job | None:
+        """The question that is computed under a mark."""
+        return self._marked.get(mark)
 
     @contextmanager
     def opened(self) -> Iterator[Workspace]:

@@ -104,10 +104,11 @@ def rooms() -> tuple[Room, ...]:
     data = Room(
         text("Data"),
         (
-            Page("/events", text("Event catalogue"), text("Events and properties with volumes, and findings about their quality"), "e"),
+            Page("/events", text("Event catalogue"), text("Events and properties, and findings about their quality"), "e"),
             Page("/segments", text("Segments"), text("Saved groups of users with their sizes"), "s"),
             Page("/import", text("Import"), text("Bring event files into the log"), "i"),
             Page("/definitions", text("Definitions"), text("Funnels, metrics and segments as files, checked and compared"), "d"),
+            *by_room.get("Data", ("", []))[1],
         ),
     )  # fmt: skip
     overview = Room("", (Page("/", text("Overview"), text("Activity, new users, retention, and what moved"), "o"),))

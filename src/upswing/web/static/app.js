@@ -102,16 +102,30 @@ function removeStep(event) {
 
 // While an answer is on its way: how long already, and a way to stop waiting.
 function progress() {
-  let timer = 0;
+  let timer = 0, mark = "";
+  document.addEventListener("htmx:config:request", (event) => {
+    if (!event.target.matches?.("[data-question]")) return;
+    mark = crypto.randomUUID?.() ?? String(Math.random());
+    event.detail.ctx.request.headers["X-Ask"] = mark;
+  });
   document.addEventListener("htmx:before:request", (event) => {
     if (!event.target.matches?.("[data-question]")) return;
     const since = performance.now();
     const out = document.querySelector("#progress output");
+    let share = null, ticks = 0;
     clearInterval(timer);
-    timer = setInterval(() => { if (out) out.textContent = `${((performance.now() - since) / 1000).toFixed(1)} s`; }, 100);
+    timer = setInterval(async () => {
+      const seconds = (performance.now() - since) / 1000;
+      out.textContent = `${seconds.toFixed(1)} s${share === null ? "" : ` · ${Math.round(100 * share)}%`}`;
+      if (seconds < 1 || ++ticks % 5) return;
+      const answer = await fetch(`/-/asked/${mark}`);
+      if (answer.ok) share = (await answer.json()).progress;
+    }, 100);
   });
   document.addEventListener("htmx:finally:request", () => clearInterval(timer));
   document.addEventListener("click", (event) => {
-    if (event.target.closest("[data-cancel]")) htmx.trigger(document.querySelector("[data-question]"), "htmx:abort");
+    if (!event.target.closest("[data-cancel]")) return;
+    fetch(`/-/asked/${mark}`, { method: "POST", body: new URLSearchParams({ token: document.getElementById("progress").dataset.token }) });
+    htmx.trigger(document.querySelector("[data-question]"), "htmx:abort");
   });
 }
