@@ -88,6 +88,9 @@ def confidence_sequence(
 ) -> ConfidenceSequence:
     """Return an asymptotic confidence sequence at this sample size.
 
+    The error is spent over for ever: watched daily up to the planned size only, it is 1 % instead of 5 % in
+    simulations, which is what the freedom to go on costs. Asymptotic: the first hundred users are not to be trusted.
+
     Args:
         estimate: effect, shape (n_problems,) or a number.
         se: its standard error now.

