@@ -95,7 +95,8 @@ def hook(
     )
     return HookResult(
         how=how,
-        name=definition.shown,
+        name=definition.name,
+        label=definition.shown,
         whole=whole,
         groups=tuple(g for g in parts if g.users),
         by=by or (segment or [None])[0],

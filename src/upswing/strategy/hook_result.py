@@ -145,13 +145,14 @@ class HookResult(Result):
 
     verb: ClassVar[str] = "hook"
     name: str
+    label: str
     whole: HookGroup
     groups: tuple[HookGroup, ...]
     by: str | None
 
     def title(self) -> Text:
         """The question."""
-        return text("Where does the loop break? ({name})", name=self.name)
+        return text("Where does the loop break? ({name})", name=self.label)
 
     def verdict(self) -> Text:
         """Break point and share of users who close the loop."""

@@ -101,7 +101,7 @@ def quadrants(
     )
     return QuadrantsResult(
         how=how,
-        name=definition.shown,
+        label=definition.shown,
         outcome=f"{definition.outcome.described} ({definition.within})",
         users=len(study.outcome),
         waiting=study.waiting,

@@ -68,7 +68,7 @@ class QuadrantsResult(Result):
     """Four quadrants, out of sample, with the check whether they mean anything."""
 
     verb: ClassVar[str] = "quadrants"
-    name: str
+    label: str
     outcome: str
     users: int
     waiting: int
@@ -89,7 +89,7 @@ class QuadrantsResult(Result):
 
     def title(self) -> Text:
         """The question."""
-        return text("Who wants to, and whom does something stop? ({name})", name=self.name)
+        return text("Who wants to, and whom does something stop? ({name})", name=self.label)
 
     def verdict(self) -> Text:
         """Whether the quadrants hold, and what separates them."""
@@ -151,7 +151,7 @@ class QuadrantsResult(Result):
     def data(self) -> dict[str, object]:
         """Quadrants, weights, the check, groups and cards."""
         return {
-            "name": self.name, "outcome": self.outcome, "users": self.users, "waiting": self.waiting, "early": self.early,
+            "name": self.definition.name, "outcome": self.outcome, "users": self.users, "waiting": self.waiting, "early": self.early,
             "proposed": self.proposed,
             "check": {
                 "passed": self.order.passed, "desire": self.order.desire.to_dict(),
