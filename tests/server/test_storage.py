@@ -90,7 +90,7 @@ def test_definitions_are_read_again_when_a_file_changes(demo: Path, tmp_path: Pa
     storage = Storage.open(root)
     first = storage.moment()
     assert storage.moment().definitions is first.definitions
-    (root / "funnels" / "more.yml").write_text("kind: funnel\nname: more\nsteps: [app_installed, app_opened]\nwindow: 7d\n")
+    (root / "funnels" / "more.yml").write_text("kind: funnel\nname: more\nsteps: [{event: app_installed}, {event: app_opened}]\nwindow: 7d\n")
     second = storage.moment()
     assert "more" in second.definitions.by_kind["funnel"]
     assert "more" not in first.definitions.by_kind["funnel"]
