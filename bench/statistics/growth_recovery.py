@@ -143,7 +143,7 @@ def intervals(runs: int) -> tuple[list[str], dict[str, float]]:
     return rows, coverage
 
 
-def plot(coverage: dict[str, float], runs: int) -> None:
+def plot(coverage: dict[str, float], runs: int, out: Path) -> None:
     figure, axis = plt.subplots(figsize=(8, 0.24 * len(coverage) + 1.2))
     error = 1.96 * np.sqrt(0.95 * 0.05 / runs)
     axis.axvspan(0.95 - error, 0.95 + error, color="0.9", label="binomial 95 % band")
@@ -156,18 +156,19 @@ def plot(coverage: dict[str, float], runs: int) -> None:
     axis.legend(loc="lower left", fontsize=7)
     figure.tight_layout()
     mpl.rcParams["svg.hashsalt"] = "growth"
-    figure.savefig(FOLDER / "growth-recovery.svg", metadata={"Date": None})
+    figure.savefig(out / "growth-recovery.svg", metadata={"Date": None})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--customers", type=int, default=1000)
+    parser.add_argument("--out", type=Path, default=FOLDER)
     options = parser.parse_args()
     rows, coverage = recover(options.runs, options.customers)
     more_rows, more = intervals(options.runs)
     coverage |= more
-    plot(coverage, options.runs)
+    plot(coverage, options.runs, options.out)
     band = 1.96 * np.sqrt(0.95 * 0.05 / options.runs)
     outside = [name for name, cover in coverage.items() if abs(cover - 0.95) > band]
     text = f"""# Growth models: do they give simulated truth back?
@@ -197,7 +198,7 @@ What is simulated: `bench/statistics/growth_intervals.py`.
 
 ![coverage](growth-recovery.svg)
 """
-    (FOLDER / "growth-recovery.md").write_text(text, encoding="utf-8")
+    (options.out / "growth-recovery.md").write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
