@@ -215,3 +215,44 @@ def test_over_http_with_the_spool_between(tmp_path: Path) -> None:
         assert client.post("/api/v1/erasure", json={"user": "nobody"}).json()["events"] == 0
         assert client.post("/api/v1/scheduled-jobs/tidy/run", json={}).status_code == 202
         assert client.post("/api/v1/scheduled-jobs/none/run", json={}).status_code == 422
+
+
+def test_a_served_log_answers_as_if_they_had_never_been(tmp_path: Path) -> None:
+    """Questions before, between and after erasures and further events, against a log that never had the user."""
+    dice = random.Random(11)
+    rows = [
+        {"user": f"u{dice.randrange(20)}", "event": dice.choice("ab"), "event_id": str(n),
+         "time": f"2026-03-{dice.randrange(1, 29):02d}T{dice.randrange(24):02d}:00:00Z"}
+        for n in range(400)
+    ]  # fmt: skip
+    asked = "/api/v1/funnel?step=a&step=b&within=7d"
+    parts = [rows[:150], rows[150:300], rows[300:]]
+    with served(tmp_path / "w", people=False) as site, served(tmp_path / "never", people=False) as never:
+        for part, gone in zip(parts, ("u3", "u7", "u11"), strict=True):
+            for place, sent in ((site, part), (never, [r for r in part if r["user"] not in ("u3", "u7", "u11")])):
+                assert place.client().post("/v1/events", json=sent).status_code < 300
+                assert place.app.state.upswing.intake.writer.drain(60)
+                place.app.state.upswing.storage.refresh()
+            site.client().get(asked)  # with its mapped columns made
+            assert site.client().post("/api/v1/erasure", json={"user": gone}).status_code == 200
+        assert (
+            site.client()
+            .post("/v1/events", json=[r | {"event_id": "x" + r["event_id"]} for r in parts[2]][:50])
+            .is_success
+        )
+        assert (
+            never.client()
+            .post(
+                "/v1/events",
+                json=[
+                    r | {"event_id": "x" + r["event_id"]} for r in parts[2][:50] if r["user"] not in ("u3", "u7", "u11")
+                ],
+            )
+            .is_success
+        )
+        answers = []
+        for place in (site, never):
+            assert place.app.state.upswing.intake.writer.drain(60)
+            place.app.state.upswing.storage.refresh()
+            answers.append(place.client().get(asked).json()["steps"])
+        assert answers[0] == answers[1]
