@@ -129,3 +129,18 @@ def test_busiest_days(shop):
     within = json.loads(run(shop, *asked, "--window", "2d"))
     assert [(b["from"], b["users"]) for b in within["bands"]] == [(1, 3), (2, 1)]  # only u1 came on two days in a row
     assert [(b["from"], b["users"]) for b in json.loads(run(shop, *asked))["bands"]] == [(1, 1), (2, 3)]
+
+
+def test_metrics_of_a_segment(shop):
+    (shop / "metrics").mkdir(exist_ok=True)
+    (shop / "metrics" / "viewers.yml").write_text(
+        "kind: metric\nname: viewers\ntype: simple\nnumerator: {event: view, agg: users}\nbetter: up\n"
+    )
+    body = json.loads(run(shop, "metrics", "viewers", "--by", "segment:payers", "--json"))
+    values = {(p["period"], p["group"]): p["value"] for p in body["metrics"][0]["points"]}
+    assert values == {
+        ("2026-01-05", "payers"): 2, ("2026-01-05", "(other)"): 1,
+        ("2026-01-12", "payers"): 1, ("2026-01-12", "(other)"): 2,
+        ("2026-01-19", "payers"): 0, ("2026-01-19", "(other)"): 2,
+    }  # fmt: skip
+    assert body["definition"]["by"] == "segment:payers"

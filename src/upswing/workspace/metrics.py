@@ -22,8 +22,12 @@ class MetricVerbs(OpenWorkspace):
 
         Args:
             names: only these metrics; all if absent.
-            question: period, start, stop, by, limit, segment, compare, check_targets; see ``upswing metrics --help``.
+            question: period, start, stop, by (a property, or ``segment:NAME`` against everybody else), limit, segment, compare,
+                check_targets; see ``upswing metrics --help``.
         """
+        from functools import partial
+
+        from upswing.metrics.segments import in_segments
         from upswing.metrics.series import metric_series
         from upswing.spec.tree import require_sound
 
@@ -31,7 +35,12 @@ class MetricVerbs(OpenWorkspace):
         segment, stop = options.take("segment"), options.get("stop")
         require_sound(self.definitions)
         chosen = [self._metric(n) for n in (names or self._metrics)]
-        return metric_series(self.log, chosen, known=self._metrics, users=self._users(segment, stop), **options.rest())
+        by, compared = self._comparison(options.take("by"), stop)
+        users = self._users(segment, stop)
+        ask = partial(metric_series, self.log, chosen, known=self._metrics, **options.rest())
+        if compared is None:
+            return ask(users=users, by=by)
+        return in_segments(ask, self.log, compared, users)
 
     def explain_change(
         self,
