@@ -31,6 +31,11 @@ CHOICES: Final[dict[str, Text]] = {
     "recurring": text("every period they begin in"), "first-time": text("the first time in the range"),
     "first-ever": text("the first time ever"),
     "count": text("how often"), "sum": text("the sum of a property"), "active-days": text("active days"),
+    "idea": text("idea"), "ready": text("ready"), "running": text("running"), "decided": text("decided"),
+    "shipped": text("shipped"), "dropped": text("dropped"), "archived": text("archived"), "research": text("research"),
+    "plan": text("plan"), "prototype": text("prototype"), "requirements": text("requirements"), "build": text("build"),
+    "test": text("test"), "trial": text("trial launch"), "launch": text("launch"), "iterate": text("iteration"),
+    "sunset": text("sunset"), "all": text("all"), "value": text("expected value"), "ice": text("ICE"), "rice": text("RICE"),
     "previous": text("the period before"), "year": text("the year before"), "funnel": text("Funnel"),
     "retention": text("Retention"), "lifecycle": text("Lifecycle"), "stickiness": text("Stickiness"), "paths": text("User paths"),
     "interval": text("Time between events"), "distribution": text("Frequency"), "new": text("New"), "returning": text("Returning"),
@@ -49,7 +54,7 @@ USUAL: Final[dict[str, Text]] = {
 """What holds where nothing is chosen."""
 
 LABELS: Final[dict[str, Text]] = {
-    "name": text("Saved as"), "step": text("Steps"), "within": text("Within"), "order": text("Order"),
+    "name": text("Name"), "step": text("Steps"), "within": text("Within"), "order": text("Order"),
     "count": text("Count"), "exclude": text("Without"), "exclusion-policy": text("An exclusion"),
     "hold": text("Same value of"), "tie": text("At the same time"), "profile": text("By the rules of"),
     "attribution": text("Group taken at"), "trend": text("Trend by"), "where": text("Where"), "by": text("Broken down by"),
@@ -67,6 +72,13 @@ LABELS: Final[dict[str, Text]] = {
     "at": text("Step"), "cohort": text("Cohort"), "adjust": text("Adjusted for"), "share": text("Share"), "seed": text("Seed"),
     "compare": text("Compared with"), "against": text("Against"), "fdr": text("False discoveries at most"), "of": text("Analysis"),
     "counts": text("Counts"), "windows": text("Windows"), "correction": text("Correction"), "returns": text("Returns"),
+    "again": text("Again within"), "loops": text("Loops told apart"), "desire": text("Desire"), "friction": text("Friction"),
+    "target": text("Target behaviour"), "who": text("Existing users"), "joined": text("After joining"),
+    "settled": text("Settled after"), "ahead": text("Looking ahead"), "back": text("Looking back"),
+    "motivation": text("Motivation"), "ability": text("Ability"), "good": text("Below a good level"),
+    "stage": text("Stage"), "horizon": text("Weeks counted"), "day-cost": text("Cost of a day"), "today": text("Today"),
+    "closed": text("Gap closed"), "check-targets": text("Check targets"), "fail": text("Fail on alert"),
+    "evidence": text("Evidence"), "draft": text("Draft"),
     "from": text("From"), "to": text("To"), "segment": text("Segment"),
 }  # fmt: skip
 """Short labels; the parameter's own sentence stands beside the field."""
@@ -155,9 +167,12 @@ def _field(param: Param, given: tuple[str, ...]) -> Field:
         kind = "event"
     elif kind == "text" and param.flag in _PROPERTIES:
         kind = "property"
+    label: Text | str = LABELS.get(param.flag, param.flag.replace("-", " ").capitalize())
+    if param.flag == "by" and param.kind == "choice":
+        label = text("Ranked by")
     return Field(
         key=param.flag,
-        label=str(LABELS.get(param.flag, param.flag.replace("-", " "))),
+        label=str(label),
         help=str(param.help),
         kind=kind,
         values=given or ("",),

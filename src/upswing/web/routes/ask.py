@@ -34,6 +34,10 @@ FIRST: Final[Mapping[str, tuple[str, ...]]] = {
     "lifecycle": ("event", "period"),
     "stickiness": ("event", "period"),
     "paths": ("after", "before", "depth", "top"),
+    "aha": ("start", "outcome", "day", "until", "times"),
+    "quadrants": ("start", "outcome", "after", "within", "desire", "friction", "by"),
+    "behaviour": ("target", "motivation", "ability", "trigger", "by"),
+    "hook": ("trigger", "action", "reward", "investment", "within", "again"),
 }
 """Parts of a question that are asked first, in the order of its sentence; the rest is folded."""
 
@@ -151,6 +155,10 @@ def first_question(view: View, chosen: Verb) -> list[tuple[str, str]]:
         "paths": [("after", path[0])],
         "interval": [("event", path[0]), ("then", path[min(1, len(path) - 1)])],
         "distribution": [("event", path[-1])],
+        "aha": [("start", path[0]), ("outcome", "*"), ("day", "7")],
+        "quadrants": [("start", path[0]), ("outcome", path[-1]), ("after", "1d"), ("within", "7d")],
+        "behaviour": [("target", path[-1])],
+        "explain-change": [("name", metric) for metric in list(view.definitions.by_kind.get("metric", {}))[:1]],
     }
     return found.get(chosen.name, [])
 
@@ -161,11 +169,9 @@ def _answer(
     try:
         result = view.host.ask(chosen.name, arguments(chosen, query), mark=_mark(view))
     except UpswingError as error:
-        missing = suggested and error.exit_code == 2
-        return None, None if missing else problem_of(error), None
+        return None, problem_of(error), None
     except TypeError:
-        # a question that needs an argument: the form says which
-        if not suggested:
+        if not suggested:  # a question that needs an argument: the form says which
             raise
         return None, None, None
     links = links_behind(chosen.name, query, result)
