@@ -90,7 +90,7 @@ class Writer:
         *,
         calendar: Calendar,
         batch_bytes: int = 16 << 20,
-        linger: float = 1.0,
+        linger: float = 2.0,
         log_properties: int = 2000,
         reserve: int = 128 << 20,
     ) -> None:
