@@ -193,3 +193,12 @@ def test_questions_go_on_while_a_writer_is_in_its_transaction(root: Path) -> Non
             found = list(pool.map(lambda n: asked.ask(FUNNEL, {**ASKED, "limit": n}).future.result(60), (3, 4)))
         assert all(f.steps == before.steps for f in found)  # type: ignore[attr-defined]
         store.run("DELETE FROM events WHERE rowid < 0")
+
+
+def test_closing_interrupts_what_nobody_waits_for(root: Path, slow: Verb) -> None:
+    with questions(root, question_threads=1) as asked:
+        running, waiting = asked.ask(slow, {"n": 1}), asked.ask(slow, {"n": 2})
+        until(lambda: bool(running.run.watch._cursors))
+    for job in (running, waiting):
+        with pytest.raises(CancelledError):
+            job.future.result(0)

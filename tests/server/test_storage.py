@@ -90,7 +90,8 @@ def test_definitions_are_read_again_when_a_file_changes(demo: Path, tmp_path: Pa
     storage = Storage.open(root)
     first = storage.moment()
     assert storage.moment().definitions is first.definitions
-    (root / "funnels" / "more.yml").write_text("kind: funnel\nname: more\nsteps: [{event: app_installed}, {event: app_opened}]\nwindow: 7d\n")
+    steps = "[{event: app_installed}, {event: app_opened}]"
+    (root / "funnels" / "more.yml").write_text(f"kind: funnel\nname: more\nwindow: 7d\nsteps: {steps}\n")
     second = storage.moment()
     assert "more" in second.definitions.by_kind["funnel"]
     assert "more" not in first.definitions.by_kind["funnel"]

@@ -188,8 +188,15 @@ class Questions:
         return self._bytes
 
     def close(self) -> None:
-        """Let running questions end and take no more."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Take no more; what still runs is interrupted, for whoever waited for it has gone."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        with self._lock:
+            left = {job.run for job in self._jobs.values() if job.run.finished is None}
+        for run in left:
+            run.watch.cancel()
+            if run.started is None:
+                run.future.set_exception(CancelledError())
+        self._pool.shutdown(wait=True)
 
     def _job(self, run: _Run) -> Job:
         job = Job(token_hex(12), run.verb, time.time(), run)
