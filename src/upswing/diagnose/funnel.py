@@ -135,7 +135,7 @@ def users_at(
         users: as in `funnel`.
 
     Raises:
-        UsageError: UP648 no such step or group.
+        UsageError: UP644 no such step or group.
     """
     scan = Scan(log)
     asked = _Asked.of(scan, definition, start, stop, by, limit, attribution, users)

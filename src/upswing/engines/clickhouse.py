@@ -324,7 +324,7 @@ class Server:
             raise _not_installed("clickhouse-connect") from None
         parts = urlsplit(url)
         secure = parts.scheme == "clickhouses"
-        with _translated_errors():
+        try:
             self._client = clickhouse_connect.get_client(
                 host=parts.hostname or "localhost",
                 port=parts.port or (8443 if secure else 8123),
@@ -334,6 +334,13 @@ class Server:
                 secure=secure,
                 settings=dict(CLICKHOUSE_SETTINGS),
             )
+        except Exception as error:  # clickhouse-connect's errors have no class in common
+            place = f"{parts.scheme}://{parts.hostname or 'localhost'}"  # never the password
+            raise EngineError(
+                text("the event log '{path}' cannot be opened: {reason}", path=place, reason=error),
+                code="UP702",
+                hint=text("check engine.url in upswing.yml, and that the server can be reached"),
+            ) from None
 
     def arrow(self, statement: str) -> pa.Table:
         """All rows."""
