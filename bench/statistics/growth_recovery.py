@@ -174,8 +174,8 @@ def main() -> None:
     text = f"""# Growth models: do they give simulated truth back?
 
 {options.runs} simulated data sets per row. Intervals at 95 %; with {options.runs} runs a coverage of 0.95 is known to about
-±{band:.3f}, and of {len(coverage)} rows about {0.05 * len(coverage):.0f} lie outside that by chance; here {len(outside)} do
-{": " + ", ".join(outside) if outside else ""}.
+±{band:.3f}, and of {len(coverage)} rows about {0.05 * len(coverage):.0f} lie outside that by chance. Here
+{len(outside)} do{" (" + "; ".join(outside) + ")" if outside else ""}.
 
 Reproduce: `python bench/statistics/growth_recovery.py --runs {options.runs} --customers {options.customers}`
 

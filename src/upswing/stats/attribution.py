@@ -396,6 +396,9 @@ def bootstrap(
 ) -> AttributionInterval:
     """Put intervals on any model's credits by drawing users again, with replacement.
 
+    Percentile limits, a little narrow: with 200 replications, 95 % limits of a Markov credit held the truth in 92.5 %
+    of 600 simulations of 4,000 walks.
+
     Args:
         paths: the path table; users and conversions must be counts of users.
         model: for example `linear`, or `lambda paths: markov(paths).attribution`.
