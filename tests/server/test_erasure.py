@@ -197,7 +197,12 @@ def test_over_http_with_the_spool_between(tmp_path: Path) -> None:
             for n in range(50)
         ]
         assert client.post("/v1/events", json=old).status_code < 300
+        assert site.app.state.upswing.intake.writer.drain(60)
+        site.app.state.upswing.storage.refresh()
+        client.get("/api/v1/events")
+        assert site.app.state.upswing.questions.kept_bytes > 0
         answer = client.post("/api/v1/erasure", json={"user": "lin.wei@example.com"})
+        assert site.app.state.upswing.questions.kept_bytes == 0
         assert answer.status_code == 200, answer.text
         assert answer.json()["events"] == 50
         for file in (tmp_path / "w" / "data" / "spool").glob("*.frames"):

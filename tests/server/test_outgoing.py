@@ -140,3 +140,13 @@ def test_proxies_of_the_environment_are_not_used(inside: Inside, monkeypatch: py
         monkeypatch.setenv(name, "http://127.0.0.1:1")  # nothing listens there
     outgoing = Outgoing(allowed=["a.example"], resolve=lambda *_: ["127.0.0.1"])
     assert outgoing.send("GET", f"http://a.example:{inside.port}/").status == 200
+
+
+def test_hosts_of_ones_own_network_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSWING_ALLOW_OUTGOING", "hooks.corp.example, 10.0.0.7")
+    outgoing = Outgoing(resolve=lambda *_: ["10.0.0.7"])
+    assert (
+        outgoing.check("http://hooks.corp.example/").address == outgoing.check("http://10.0.0.7/").address == "10.0.0.7"
+    )
+    with pytest.raises(UsageError):
+        outgoing.check("http://other.corp.example/")

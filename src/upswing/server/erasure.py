@@ -96,6 +96,7 @@ def router() -> APIRouter:
         intake = state.intake if isinstance(state.intake, Intake) else None
         report = erase_everywhere(state.storage.writing, intake, wish.user, for_good=wish.for_good)
         state.storage.refresh()
+        state.questions.forget()
         note(facts_of(request), report, lambda target: record(request, "users.erase", target))
         return asdict(report)
 

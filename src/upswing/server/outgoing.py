@@ -2,12 +2,13 @@
 
 Whoever may write an address must not reach through it what only the server can reach: this machine, its network, the
 cloud's metadata. So a name is resolved once, every address it has must be public, the connection goes to exactly the
-address that was checked, and redirects are checked anew. Settings can allow hosts of one's own network by name.
+address that was checked, and redirects are checked anew. Whoever starts the server can allow hosts of their own network by name.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from upswing.core.i18n import text
 Resolve = Callable[[str, int], list[str]]
 """Gives the addresses of a name and port."""
 
+VARIABLE: Final = "UPSWING_ALLOW_OUTGOING"
 _MOST_REDIRECTS: Final = 5
 _MOST_BYTES: Final = 8 << 20
 _PORTS: Final = {"http": 80, "https": 443}
@@ -66,13 +68,17 @@ class Outgoing:
     """Sends requests to public addresses only.
 
     Args:
-        allowed: names (or addresses) of one's own network that may be asked as well, e.g. ``hooks.corp.example``.
+        allowed: names (or addresses) of one's own network that may be asked as well, e.g. ``hooks.corp.example``; those in
+            ``UPSWING_ALLOW_OUTGOING``, separated by commas, if absent.
         resolve: how names are looked up.
         timeout: seconds for each of connecting, sending, waiting.
     """
 
-    def __init__(self, *, allowed: Collection[str] = (), resolve: Resolve | None = None, timeout: float = 10.0) -> None:
-        self._allowed = frozenset(name.lower() for name in allowed)
+    def __init__(
+        self, *, allowed: Collection[str] | None = None, resolve: Resolve | None = None, timeout: float = 10.0
+    ) -> None:
+        named = os.environ.get(VARIABLE, "").split(",") if allowed is None else allowed
+        self._allowed = frozenset(name.strip().lower() for name in named)
         self._resolve = resolve or _resolved
         self._timeout = timeout
 
@@ -102,7 +108,11 @@ class Outgoing:
                     raise UsageError(
                         text("'{host}' leads to this machine or its network", host=host),
                         code="UP843",
-                        hint=text("allow it by name in the server's settings: --allow-outgoing {host}", host=host),
+                        hint=text(
+                            "if it is meant, allow it where the server is started: {name}={host}",
+                            name=VARIABLE,
+                            host=host,
+                        ),
                     )
         return Target(url, host, port, found[0])
 

@@ -177,6 +177,16 @@ class Questions:
         if last:
             job.run.watch.cancel()
 
+    def forget(self) -> None:
+        """Drop every answer that is kept, e.g. because somebody in it was erased; questions under way go on."""
+        with self._lock:
+            for run in list(self._finished):
+                for job_id in run.jobs:
+                    self._jobs.pop(job_id, None)
+            self._finished.clear()
+            self._by_key.clear()
+            self._bytes = 0
+
     @property
     def waiting(self) -> int:
         """Questions that wait or run."""
