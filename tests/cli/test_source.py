@@ -119,3 +119,14 @@ def test_what_cannot_be_read(root, source, code, words):
         ask(folder, "lifecycle")
     assert caught.value.code == code
     assert words in str(caught.value)
+
+
+def test_a_server_that_cannot_be_reached(tmp_path):
+    pytest.importorskip("clickhouse_connect")
+    (tmp_path / "upswing.yml").write_text(
+        "schema: 1\nengine: {type: clickhouse, url: 'clickhouse://reader:secret@127.0.0.1:1/app'}\n"
+    )
+    with pytest.raises(UpswingError) as caught:
+        ask(tmp_path, "lifecycle")
+    assert caught.value.code == "UP702"
+    assert "secret" not in str(caught.value)
