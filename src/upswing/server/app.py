@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -20,6 +21,7 @@ from upswing.server.headers import Surroundings, error_response
 from upswing.server.observe import Observations
 from upswing.server.questions import Questions
 from upswing.server.settings import ServerSettings
+from upswing.server.shapes import COMPONENTS
 from upswing.server.state import ServerState
 from upswing.server.storage import Storage
 
@@ -73,6 +75,7 @@ def _assembled(state: ServerState) -> FastAPI:
     for router in (health.router, asking.router, forwarding.router, api.router()):
         app.include_router(router)
     _observe(state)
+    _describe(app)
     _handle_errors(app)
     app.add_middleware(Surroundings, state=state)
     return app
@@ -83,6 +86,18 @@ def _close(state: ServerState) -> None:
         end()
     state.questions.close()
     state.storage.close()
+
+
+def _describe(app: FastAPI) -> None:
+    """The OpenAPI document with the shapes that all addresses share."""
+    made = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = made()
+        document.setdefault("components", {}).setdefault("schemas", {}).update(COMPONENTS)
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 def _observe(state: ServerState) -> None:

@@ -15,7 +15,7 @@ _PROBLEM: Final = {
     },
     "required": ["code", "message"],
 }  # fmt: skip
-ERROR: Final[dict[str, Any]] = {
+_ERROR: Final = {
     "type": "object",
     "description": "The one shape of every error.",
     "properties": {
@@ -52,25 +52,28 @@ _JOB: Final = {
     },
     "required": ["id", "verb", "state"],
 }  # fmt: skip
+_ASKED: Final = {
+    "type": "object",
+    "properties": {
+        "ok": {"const": True}, "job": _JOB, "result": {"$ref": "#/components/schemas/Result"},
+        "failure": {"$ref": "#/components/schemas/Error"},
+    },
+    "required": ["ok", "job"],
+}  # fmt: skip
+COMPONENTS: Final[dict[str, Any]] = {"Error": _ERROR, "Result": _RESULT, "Asked": _ASKED}
+"""Shapes that many addresses share; under ``components/schemas`` of the document."""
+
 ANSWER: Final[dict[str, Any]] = {
     "description": "The answer",
     "content": {
-        "application/json": {"schema": _RESULT},
+        "application/json": {"schema": {"$ref": "#/components/schemas/Result"}},
         "text/csv": {"schema": _TEXT},
         "text/html": {"schema": _TEXT},
     },
 }
 JOB: Final[dict[str, Any]] = {
     "description": "The question is being answered; look under Location",
-    "content": {
-        "application/json": {
-            "schema": {
-                "type": "object",
-                "properties": {"ok": {"const": True}, "job": _JOB, "result": _RESULT, "failure": ERROR},
-                "required": ["ok", "job"],
-            }
-        }
-    },
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Asked"}}},
 }
 _FAILURES: Final = {
     400: "The request cannot be read", 401: "Sign in first", 403: "Not allowed", 404: "Not there",
@@ -82,7 +85,10 @@ _FAILURES: Final = {
 def answers(good: dict[int, dict[str, Any]]) -> dict[int | str, dict[str, Any]]:
     """What an address may answer with: what it says itself, and every error in the one shape."""
     found: dict[int | str, dict[str, Any]] = {
-        status: {"description": meaning, "content": {"application/json": {"schema": ERROR}}}
+        status: {
+            "description": meaning,
+            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+        }
         for status, meaning in _FAILURES.items()
     }
     found.update(good.items())
