@@ -55,7 +55,7 @@ class Preview:
 class Run:
     """An import under way, or done."""
 
-    phase: object = ""
+    phase: str = ""
     fraction: float = 0.0
     rate: float | None = None
     summary: ImportSummary | None = None
@@ -136,7 +136,9 @@ class Uploads:
 
     def _import(self, upload: str, mapping: ColumnMapping, calendar: Calendar, run: Run) -> None:
         def progress(phase: object, fraction: float, rate: float | None = None) -> None:
-            run.phase, run.fraction, run.rate = phase, fraction, rate
+            # the folder is the server's own affair
+            shown = str(phase).replace(f"{self.host.root / FOLDER / upload}/", "")
+            run.phase, run.fraction, run.rate = shown, fraction, rate
 
         try:
             files = self.files(upload)

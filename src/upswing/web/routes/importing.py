@@ -7,12 +7,12 @@ from typing import BinaryIO, Final
 from starlette.datastructures import UploadFile
 from starlette.responses import RedirectResponse, Response
 
-from upswing.core.errors import UsageError
+from upswing.core.errors import UpswingError, UsageError
 from upswing.core.i18n import Text, text
 from upswing.web.render import render
 from upswing.web.site import Pages, problem_of
 from upswing.web.uploads import Uploads, mapping_of
-from upswing.web.view import View
+from upswing.web.view import Problem, View
 
 ROLES: Final[dict[str, tuple[Text, Text]]] = {
     "user": (text("User"), text("who did it: an id of the person, account or device")),
@@ -57,9 +57,17 @@ def _map(view: View, uploads: Uploads, status: int = 200) -> Response:
     words = {key: str(name) for key, (name, _) in ROLES.items()}
     return render(
         view, "import.html", status=status, step="map", upload=upload, preview=preview, roles=roles, taken=taken, words=words,
-        problem=problem_of(preview.problem) if preview.problem else None, given=given,
+        problem=_without(preview.problem) if preview.problem else None, given=given,
         names=[p.name for p in uploads.files(upload)], guessed=preview.proposal.guessed if preview.proposal else (),
     )  # fmt: skip
+
+
+def _without(error: UpswingError) -> Problem:
+    """Why the columns cannot all be told, in the words of this page."""
+    if error.code != "UP322":
+        return problem_of(error)
+    message = text("Not every column that is needed could be told: choose it below.")
+    return Problem(str(message), error.code, str(text("A user, a time and an event, or one name for all events.")))
 
 
 def _begin(view: View, uploads: Uploads) -> Response:

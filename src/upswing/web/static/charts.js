@@ -71,7 +71,7 @@ function cartesian(data, look) {
     animation: false, textStyle: { fontFamily: look.font, fontSize: 11 },
     grid: { left: 8, right: 36, top: data.marks?.length ? 26 : 12, bottom: 4, containLabel: true },
     xAxis: { type: "category", data: data.labels, axisLine: { lineStyle: { color: look.line } }, axisTick: { show: false }, axisLabel: { color: look.ink, hideOverlap: true } },
-    yAxis: { type: "value", axisLabel: { color: look.ink, formatter: (value) => tick(value, data.unit, locale()) }, splitLine: { lineStyle: { color: look.line } } },
+    yAxis: { type: "value", minInterval: data.unit === "count" ? 1 : 0, axisLabel: { color: look.ink, formatter: (value) => tick(value, data.unit, locale()) }, splitLine: { lineStyle: { color: look.line } } },
     tooltip: { trigger: "axis", renderMode: "richText", confine: true, backgroundColor: look.paper, borderColor: look.line, textStyle: { color: look.text, fontFamily: look.font, fontSize: 12 },
       formatter: (points) => [points[0].axisValue, ...points.filter((p) => !String(p.seriesName).startsWith("\u0000")).map((p) => `${data.series.length > 1 ? `${p.seriesName}  ` : ""}${shown(value(p), data.unit, locale())}`), ...limits(data, points[0].dataIndex)].join("\n") },
     series,
