@@ -143,7 +143,7 @@ def _svg(chart: Chart, body: Markup) -> Markup:
 
 def _polyline(points: Sequence[Point], number: int) -> Markup:
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return Markup('<polyline class="line s{}" style="fill:none" points="{}"></polyline>').format(number, path)
+    return Markup('<polyline class="line s{}" points="{}"></polyline>').format(number, path)
 
 
 def _label(x: float, y: float, words: str, anchor: str) -> Markup:
