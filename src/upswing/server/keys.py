@@ -67,11 +67,12 @@ class FlagKeys:
     Args:
         state: the server's.
         facts: with the keys.
+        rates: counts requests by key.
     """
 
-    def __init__(self, state: ServerState, facts: Facts) -> None:
+    def __init__(self, state: ServerState, facts: Facts, *, rates: KeyRates | None = None) -> None:
         self._state, self._facts = state, facts
-        self._rates = KeyRates()
+        self._rates = rates or KeyRates()
 
     def __call__(self, request: Request) -> AppKey:
         """The key of a request; a dependency of routes.
