@@ -11,6 +11,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
+from tests.facts.postgres import cluster, why_not
 from tests.server.serving import Served, served
 from upswing.core.calendar import Calendar
 from upswing.core.errors import DataError, UsageError
@@ -117,6 +118,26 @@ def test_nothing_is_overwritten_unless_forced(tmp_path: Path) -> None:
     restore(file, other, force=True)
     assert content(other) == content(root)
     assert (other / "notes.txt").read_text("utf-8") == "mine"
+
+
+@pytest.mark.skipif(why_not() is not None, reason=why_not() or "")
+def test_a_database_in_use_is_not_emptied_by_a_restore_elsewhere(tmp_path: Path) -> None:
+    with cluster() as url:
+        root, file = tmp_path / "w", tmp_path / "w.tar"
+        Workspace.create(root, facts=url).close()
+        with Facts.open(root, url) as facts, EventStore.open(root / "data" / "events.duckdb") as store:
+            facts.people.add("lin@example.com")
+            back_up(root, file, reading=lambda: _same(store), facts=facts)
+            facts.people.add("new@example.com")
+        with pytest.raises(UsageError) as raised:
+            restore(file, tmp_path / "again")
+        assert raised.value.code == "UP850"
+        with Facts.open(root, url) as facts:
+            assert len(list(facts.people)) == 2
+        restore(file, root, force=True)
+        with Facts.open(root, url) as facts:
+            assert [p.email for p in facts.people] == ["lin@example.com"]
+            facts.people.add("next@example.com")
 
 
 def test_damage_is_found_before_anything_is_touched(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def restore(source: Path, root: Path, *, force: bool = False) -> Manifest:
 
     Raises:
         DataError: UP849 the file is no backup, is damaged, or of another version.
-        UsageError: UP850 there is a workspace, or a server holds it.
+        UsageError: UP850 there is a workspace, a server holds it, or its database of facts is in use.
     """
     if root.exists() and any(root.iterdir()) and not force:
         raise UsageError(
@@ -125,6 +125,8 @@ def restore(source: Path, root: Path, *, force: bool = False) -> Manifest:
     with tempfile.TemporaryDirectory(dir=root, prefix=".restoring.") as made:
         work = Path(made)
         manifest = unpack(source, work)
+        if not force:
+            _check_facts_are_empty(work)
         _put_in_place(work, root)
     return manifest
 
@@ -291,6 +293,20 @@ def _put_in_place(work: Path, root: Path) -> None:
     if key is not None and log.exists():
         with EventStore.open(log) as store:
             carry_over(store, key, kept)
+
+
+def _check_facts_are_empty(work: Path) -> None:
+    """A database elsewhere may be the one that the backed-up workspace still works with."""
+    url = load_project(work / FILES).facts
+    if url is None:
+        return
+    with Facts.open(work, url) as facts:
+        if facts.audit.entries(limit=1) or next(iter(facts.people), None) is not None:
+            raise UsageError(
+                text("the database of run-time facts that the backup names is not empty"),
+                code="UP850",
+                hint=text("write another one into a copy of upswing.yml, or replace its contents with --force"),
+            )
 
 
 def _forbidden(log: Path) -> tuple[str | None, list[tuple[object, ...]]]:
