@@ -6,7 +6,7 @@ Everything is read from the result's tables and charts; nothing here knows a ver
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from markupsafe import Markup
@@ -69,7 +69,11 @@ class Shown:
 
 
 def shown(
-    result: Result, *, links: Callable[[str], Links | None] | None = None, annotations: Sequence[Annotation] = ()
+    result: Result,
+    *,
+    links: Callable[[str], Links | None] | None = None,
+    annotations: Sequence[Annotation] = (),
+    only: Collection[str] | None = None,
 ) -> Shown:
     """Lay a result out.
 
@@ -77,8 +81,9 @@ def shown(
         result: the answer of any verb.
         links: for the name of a table, where its cells lead to.
         annotations: marked on charts over time.
+        only: names of the tables that are laid out; all if absent.
     """
-    tables = {table.name: table for table in result.tables()}
+    tables = {table.name: table for table in result.tables() if only is None or table.name in only}
     charts = [chart for chart in result.charts() if chart.table in tables]
     in_table = {chart.table: chart for chart in charts if chart.kind in ("funnel", "triangle")}
     drawn = {chart.table for chart in charts if chart.kind not in ("funnel", "triangle")}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from starlette.responses import Response
 
 from upswing.core.i18n import text
@@ -29,7 +31,7 @@ def catalogue(view: View) -> Response:
     names = [str(row[0]) for row in result.tables()[0].rows]
 
     def links(row: int, key: str) -> str | None:
-        return view.to(f"/events/{names[row]}") if key == "name" else None
+        return view.to(event_path(names[row])) if key == "name" else None
 
     behind: dict[str, Links] = {"events": links}
     aside = view.host.ask("quarantine", {"limit": 1})
@@ -38,6 +40,16 @@ def catalogue(view: View) -> Response:
         view, "catalogue.html", title=str(text("Event catalogue")), s=shown(result, links=behind.get), verb="events", query=[],
         waiting=waiting, event="", asks=[],
     )  # fmt: skip
+
+
+def event_path(name: str) -> str:
+    """Where an event's page is, whatever signs its name has.
+
+    Examples:
+        >>> event_path("a/b? c")
+        '/events/a%2Fb%3F%20c'
+    """
+    return f"/events/{quote(name, safe='')}"
 
 
 def event(view: View) -> Response:

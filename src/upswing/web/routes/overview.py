@@ -108,9 +108,11 @@ def _section(
     if result is None:
         return Section(str(title), href, None, None, problems.get(name))
     links = links_behind(name, query, result).get if name == "funnel" else None
-    s = shown(result, links=links, annotations=view.host.annotations())
-    picture = _short(result, links) if name in ("retention", "funnel") else s.main[-1]
-    return Section(str(title), href, s, picture, None)
+    drawn = [c.table for c in result.charts() if c.kind not in ("funnel", "triangle")]
+    if name in ("retention", "funnel"):
+        return Section(str(title), href, shown(result, only=()), _short(result, links), None)
+    s = shown(result, annotations=view.host.annotations(), only=drawn[-1:])
+    return Section(str(title), href, s, s.main[-1], None)
 
 
 def _short(result: Result, links: Callable[[str], Links | None] | None) -> Numbers:

@@ -12,6 +12,7 @@ from upswing.core.numbers import format_count
 from upswing.diagnose.catalogue import EventsResult
 from upswing.web.render import render
 from upswing.web.rooms import rooms
+from upswing.web.routes.events import event_path
 from upswing.web.site import Pages
 from upswing.web.view import View, address
 
@@ -76,7 +77,7 @@ def _everything(view: View, words: str) -> list[tuple[Text, list[Hit]]]:
     ]
     schema = view.schema
     events = [
-        Hit(name, str(text("{n} events", n=format_count(count))), view.to(f"/events/{name}"))
+        Hit(name, str(text("{n} events", n=format_count(count))), view.to(event_path(name)))
         for name, count in (schema.events.items() if schema else ())
         if matches(name)
     ]
