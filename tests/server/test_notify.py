@@ -5,6 +5,7 @@ import hmac
 import json
 import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.server.serving import served
 from upswing.core.calendar import Calendar
 from upswing.core.errors import UsageError
 from upswing.core.units import DAY, HOUR, MINUTE
@@ -23,6 +25,7 @@ from upswing.server.notify.outbox import PAUSES, Delivered, Notifier, quiet_unti
 from upswing.server.outgoing import Outgoing
 from upswing.spec.operations import QuietHours
 from upswing.spec.project import WorkspaceSpec
+from upswing.workspace import Workspace
 
 
 class Sink:
@@ -294,3 +297,18 @@ def test_channels_that_are_not_there(facts: Facts) -> None:
 def test_a_channel_that_is_gone_is_given_up(facts: Facts, sink: Sink) -> None:
     notifier(facts, {"type": "webhook", "name": "old", "url": sink.url}).tell("a", period="p", title="x")
     assert notifier(facts, {"type": "webhook", "name": "new", "url": sink.url}).deliver() == Delivered(given_up=1)
+
+
+def test_the_server_sends_what_is_in_the_outbox(tmp_path: Path, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UPSWING_ALLOW_OUTGOING", "127.0.0.1")
+    root = tmp_path / "w"
+    Workspace.create(root, notify={"channels": [{"type": "webhook", "name": "ops", "url": sink.url}]}).close()
+    with served(root, people=False) as site:
+        with Workspace.open(root) as workspace:
+            Notifier(site.facts, workspace.project).tell("watch:douyin", period="2026-11-23", title="x")
+        assert site.client().post("/api/v1/scheduled-jobs/alerts/run", json={}).status_code == 202
+        end = time.monotonic() + 20
+        while not sink.got:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+    assert len(sink.got) == 1
