@@ -62,7 +62,7 @@ class Mistake(ValueError):  # noqa: N818 - pydantic collects these; they are not
     """What a model's own check found: words, a code where there is a nearer one than "value not valid", the way out.
 
     Examples:
-        >>> str(Mistake(text("give either {a} or {b}", a="x", b="y")))
+        >>> str(Mistake("give either x or y"))
         'give either x or y'
     """
 
