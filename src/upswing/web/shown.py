@@ -74,6 +74,7 @@ def shown(
     links: Callable[[str], Links | None] | None = None,
     annotations: Sequence[Annotation] = (),
     only: Collection[str] | None = None,
+    before: Result | None = None,
 ) -> Shown:
     """Lay a result out.
 
@@ -82,7 +83,9 @@ def shown(
         links: for the name of a table, where its cells lead to.
         annotations: marked on charts over time.
         only: names of the tables that are laid out; all if absent.
+        before: the answer about the period before; drawn dashed under lines and bars.
     """
+    earlier = {table.name: table for table in before.tables()} if before is not None else {}
     tables = {table.name: table for table in result.tables() if only is None or table.name in only}
     charts = [chart for chart in result.charts() if chart.table in tables]
     in_table = {chart.table: chart for chart in charts if chart.kind in ("funnel", "triangle")}
@@ -92,7 +95,11 @@ def shown(
     for position, (name, table) in enumerate(tables.items()):
         found = links(name) if links is not None else None
         html = table_html(table, in_table.get(name), links=found)
-        pictures = [figure(c, table, html, annotations) for c in charts if c.table == name and name in drawn]
+        pictures = [
+            figure(c, table, html, annotations, before=earlier.get(name))
+            for c in charts
+            if c.table == name and name in drawn
+        ]
         main += [f for f in pictures if f.svg]
         short = len(table.rows) <= _SHORT
         if name not in drawn and (position == 0 or name in in_table or short):
@@ -116,9 +123,19 @@ def shown(
     )
 
 
-def figure(chart: Chart, table: Table, html: Markup, annotations: Sequence[Annotation] = ()) -> Figure:
-    """One chart with everything a page needs of it."""
+def figure(
+    chart: Chart,
+    table: Table,
+    html: Markup,
+    annotations: Sequence[Annotation] = (),
+    *,
+    before: Table | None = None,
+) -> Figure:
+    """One chart with everything a page needs of it; `before` is its table of the period before."""
     data = chart_data(chart, table, annotations) if chart.kind in _INTERACTIVE and table.rows else {}
+    if data and before is not None and before.rows and chart.kind == "line" and chart.series is None:
+        data["before"] = [{"name": name, "values": values} for name, values in series_of(chart, before)]
+        data["before_name"] = str(text("the period before"))
     return Figure(str(chart.title), draw(chart, table), data, html, table.name)
 
 

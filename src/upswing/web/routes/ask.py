@@ -20,7 +20,7 @@ from upswing.spec.funnel import FunnelDefinition
 from upswing.verbs import VERBS, Verb
 from upswing.web.behind import links_behind
 from upswing.web.boards import board_of
-from upswing.web.compared import Comparison, compare, side_by_side
+from upswing.web.compared import compare, side_by_side
 from upswing.web.forms import ELSEWHERE, Field, Query, arguments, asked, fields
 from upswing.web.render import render
 from upswing.web.rooms import asked_verbs, page_of
@@ -175,7 +175,8 @@ def _answer(
             raise
         return None, None, None
     links = links_behind(chosen.name, query, result)
-    return shown(result, links=links.get, annotations=view.host.annotations()), None, result
+    before = _previous(view, chosen, query, result)
+    return shown(result, links=links.get, annotations=view.host.annotations(), before=before), None, result
 
 
 def _mark(view: View) -> str:
@@ -190,8 +191,9 @@ def _extras(view: View, chosen: Verb, query: Query, result: Result) -> dict[str,
     if profile in PROFILES:
         found["profile"] = _profile_note(view, chosen, query, result, profile)
     found["board"] = board_of(result, view.definitions.documents)
-    if view.get("compare") == "previous":
-        found["compared"] = _previous(view, chosen, query, result)
+    before = _previous(view, chosen, query, result)
+    if before is not None:
+        found["compared"] = compare(result.tables()[0], before.tables()[0])
     return found
 
 
@@ -215,8 +217,10 @@ def _profile_note(view: View, chosen: Verb, query: Query, result: Result, profil
     return ProfileNote(str(sentence), str(PROFILES[profile]), table_html(table))
 
 
-def _previous(view: View, chosen: Verb, query: Query, result: Result) -> Comparison | None:
-    """The same question about the period before, of the same length."""
+def _previous(view: View, chosen: Verb, query: Query, result: Result) -> Result | None:
+    """The same question about the period before, of the same length, where it is to be compared."""
+    if view.get("compare") != "previous":
+        return None
     window = result.how.window
     length = window.stop - window.start
     if length <= timedelta(0):
@@ -224,10 +228,9 @@ def _previous(view: View, chosen: Verb, query: Query, result: Result) -> Compari
     before = [(k, v) for k, v in query if k not in ("from", "to")]
     before += [("from", (window.start - length).isoformat()), ("to", window.start.isoformat())]
     try:
-        earlier = view.host.ask(chosen.name, arguments(chosen, before))
+        return view.host.ask(chosen.name, arguments(chosen, before))
     except UpswingError:
         return None
-    return compare(result.tables()[0], earlier.tables()[0])
 
 
 def _arranged(chosen: Verb, form: Mapping[str, Field]) -> tuple[list[Field], list[Field], list[Field]]:

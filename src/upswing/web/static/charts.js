@@ -66,6 +66,10 @@ function cartesian(data, look) {
     markLine: i === 0 && data.marks?.length ? marks(data, look) : undefined,
     markArea: i === 0 && !bars && Number.isFinite(last) ? { silent: true, itemStyle: { color: look.line, opacity: 0.35 }, data: [[{ xAxis: last }, { xAxis: data.labels.length - 1 }]] } : undefined,
   }));
+  for (const [i, one] of (data.before ?? []).entries()) {
+    series.push({ name: data.series.length > 1 ? `${one.name} · ${data.before_name}` : data.before_name, type: "line", data: one.values.slice(0, data.labels.length),
+      color: look.series[i % 6], symbol: "none", lineStyle: { width: 1.25, type: "dashed", opacity: 0.7 }, silent: true, animation: false });
+  }
   if (data.band?.length === 2) series.push(...band(data, look));
   return {
     animation: false, textStyle: { fontFamily: look.font, fontSize: 11 },
@@ -73,7 +77,7 @@ function cartesian(data, look) {
     xAxis: { type: "category", data: data.labels, axisLine: { lineStyle: { color: look.line } }, axisTick: { show: false }, axisLabel: { color: look.ink, hideOverlap: true } },
     yAxis: { type: "value", minInterval: data.unit === "count" ? 1 : 0, axisLabel: { color: look.ink, formatter: (value) => tick(value, data.unit, locale()) }, splitLine: { lineStyle: { color: look.line } } },
     tooltip: { trigger: "axis", renderMode: "richText", confine: true, backgroundColor: look.paper, borderColor: look.line, textStyle: { color: look.text, fontFamily: look.font, fontSize: 12 },
-      formatter: (points) => [points[0].axisValue, ...points.filter((p) => !String(p.seriesName).startsWith("\u0000")).map((p) => `${data.series.length > 1 ? `${p.seriesName}  ` : ""}${shown(value(p), data.unit, locale())}`), ...limits(data, points[0].dataIndex)].join("\n") },
+      formatter: (points) => [points[0].axisValue, ...points.filter((p) => !String(p.seriesName).startsWith("\u0000")).map((p) => `${data.series.length > 1 || data.before ? `${p.seriesName}  ` : ""}${shown(value(p), data.unit, locale())}`), ...limits(data, points[0].dataIndex)].join("\n") },
     series,
   };
 }
