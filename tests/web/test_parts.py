@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from upswing.core.errors import UsageError
 from upswing.core.results import Chart, Column, Table
 from upswing.report.tables import HEATS, table_html
+from upswing.stats.proportions import newcombe_difference, wilson_interval
 from upswing.verbs import VERBS, Param, verb
 from upswing.web.behind import back
-from upswing.web.compared import change, compare, side_by_side
+from upswing.web.compared import change, compare, side_by_side, told_apart
 from upswing.web.definition_files import (
     DefinitionFiles,
     difference,
@@ -96,8 +97,28 @@ def test_rows_are_paired_by_name_and_periods_are_not() -> None:
     found = compare(steps(100, 50), steps(80, 20))
     assert found is not None
     assert "+25.0 pp" in found.html
+    assert "better" not in found.html  # its interval is not known
     periods = Table("p", "", (Column("start", "Period"), Column("n", "N", "count")), [("2026-01-05", 3)])
     assert compare(periods, periods) is None
+
+
+@given(st.integers(1, 400), st.integers(1, 400), st.data())
+def test_what_two_intervals_tell_apart_is_newcombes(n: int, m: int, data: st.DataObject) -> None:
+    a, b = data.draw(st.integers(0, n)), data.draw(st.integers(0, m))
+    one, other, apart = wilson_interval(a, n), wilson_interval(b, m), newcombe_difference(a, n, b, m)
+    limits = ((float(one.lower), float(one.upper)), (float(other.lower), float(other.upper)))
+    edge = min(abs(float(apart.lower)), abs(float(apart.upper))) < 1e-9
+    assert edge or told_apart(a / n, b / m, limits) == (float(apart.lower) > 0 or float(apart.upper) < 0)
+
+
+def test_a_rate_that_may_have_moved_by_chance_is_not_called_better() -> None:
+    columns = (
+        Column("step", "Step"), Column("rate", "Rate", "ratio"), Column("lower", "", "ratio"), Column("upper", "", "ratio"),
+    )  # fmt: skip
+    now, before = (Table("t", "", columns, [("a", rate, rate - 0.1, rate + 0.1)]) for rate in (0.52, 0.5))
+    found = compare(now, before)
+    assert found is not None
+    assert "no clear change" in found.html
 
 
 def test_two_rules_side_by_side() -> None:

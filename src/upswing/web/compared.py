@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -11,6 +13,8 @@ from upswing.core.i18n import Text, text
 from upswing.core.results import Cell, Column, Table, show
 
 Direction = Literal["up", "down", ""]
+Interval = tuple[float, float]
+Limits = tuple[Interval, Interval]
 _MEASURES: Final = ("count", "ratio", "money", "seconds", "number")
 _LIMITS: Final = frozenset({"lower", "upper", "mature_users"})
 _MOST: Final = 4
@@ -41,7 +45,7 @@ class Comparison:
     html: Markup
 
 
-def change(now: Cell, before: Cell, unit: str, better: Direction = "") -> Change | None:
+def change(now: Cell, before: Cell, unit: str, better: Direction = "", limits: Limits | None = None) -> Change | None:
     """How a number moved; None where there is nothing to compare.
 
     Args:
@@ -49,6 +53,7 @@ def change(now: Cell, before: Cell, unit: str, better: Direction = "") -> Change
         before: what it was.
         unit: of both; a rate changes in points, everything else relatively.
         better: the direction that is good; none where neither is.
+        limits: intervals of both rates, where they are known: what they cannot tell apart is no clear change.
 
     Examples:
         >>> moved = change(110, 100, "count", "up")
@@ -74,10 +79,33 @@ def change(now: Cell, before: Cell, unit: str, better: Direction = "") -> Change
     rises = moved > 0
     if not better:
         return Change(written, "flat", "", "▲" if rises else "▼")
+    if limits is not None and not told_apart(float(now), float(before), limits):
+        return Change(written, "flat", str(text("no clear change")), "▲" if rises else "▼")
     good = rises == (better == "up")
     return Change(
         written, "good" if good else "bad", str(text("better") if good else text("worse")), "▲" if rises else "▼"
     )
+
+
+def told_apart(now: float, before: float, limits: Limits) -> bool:
+    """Whether the interval of the difference of two rates leaves out zero.
+
+    Args:
+        now: a rate.
+        before: another.
+        limits: lower and upper Wilson limit of each.
+
+    References:
+        Newcombe (1998), Statistics in Medicine 17:873-890, method 10: the interval from the limits of both.
+
+    Examples:
+        >>> told_apart(0.8, 0.6, ((0.6934, 0.8753), (0.4905, 0.7002))), told_apart(0.5, 0.5, ((0.4, 0.6), (0.4, 0.6)))
+        (True, False)
+    """
+    (low, high), (low_before, high_before) = limits
+    lower = now - before - math.hypot(now - low, high_before - before)
+    upper = now - before + math.hypot(high - now, before - low_before)
+    return lower > 0 or upper < 0
 
 
 def change_html(moved: Change | None) -> Markup:
@@ -110,7 +138,10 @@ def compare(now: Table, before: Table) -> Comparison | None:
         cells = [Markup("<td>{}</td>").format(show(row[0], now.columns[0].unit))]
         for i, column in measured:
             old = other[there[column.key]] if other is not None else None
-            moved = change(row[i], old, column.unit, "up" if column.unit == "ratio" else "")
+            limits = _limits(now, row, i), _limits(before, other, there[column.key])
+            known = limits if limits[0] is not None and limits[1] is not None else None
+            # without its interval a rate may have moved by chance: then there is no word for it
+            moved = change(row[i], old, column.unit, "up" if known else "", limits=known)  # type: ignore[arg-type]
             cells.append(
                 Markup('<td class="r">{}</td><td class="r faint">{}</td><td class="r">{}</td>').format(
                     show(row[i], column.unit), show(old, column.unit), change_html(moved)
@@ -139,6 +170,17 @@ def side_by_side(one: Table, other: Table, *, first: Text | str, second: Text | 
         gap = a - b if isinstance(a, int | float) and isinstance(b, int | float) else None
         rows.append((row[0], a, b, gap))
     return Table("compared", "", columns, rows)
+
+
+def _limits(table: Table, row: Sequence[Cell] | None, index: int) -> Interval | None:
+    """The interval that stands beside a rate in a table, as the columns `lower` and `upper` after it."""
+    keys = [c.key for c in table.columns[index + 1 : index + 3]]
+    if row is None or keys != ["lower", "upper"]:
+        return None
+    low, high = row[index + 1], row[index + 2]
+    if not isinstance(low, int | float) or not isinstance(high, int | float):
+        return None
+    return float(low), float(high)
 
 
 def _headings(column: Column) -> Markup:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -11,7 +11,7 @@ from markupsafe import Markup
 from upswing.core.i18n import Text, current_locale, text
 from upswing.core.numbers import MISSING, format_compact, format_rate
 from upswing.core.results import Cell, Table
-from upswing.web.compared import Change, Direction, change
+from upswing.web.compared import Change, Direction, Limits, change
 
 SPARK = 12
 _WIDTH, _HEIGHT = 96, 24
@@ -50,6 +50,7 @@ def headline(
     better: Direction,
     label: Text | str = "",
     whole: str | None = "complete",
+    of: str = "",
     period: str = "start",
 ) -> Headline:
     """A column of a table over time as a headline.
@@ -61,6 +62,7 @@ def headline(
         better: direction that is good.
         label: name; the column's own if absent.
         whole: column that says whether a period is over; ``KEY_open`` of a triangle says the opposite.
+        of: for a rate, the column with what it is a share of; then a change has to be clear to be called one.
         period: column that names the period.
     """
     keys = [c.key for c in table.columns]
@@ -71,12 +73,14 @@ def headline(
     known = [(when, abs(v)) for when, v in series if isinstance(v, int | float) and not isinstance(v, bool)]
     now = known[-1] if known else ("", None)
     before = known[-2][1] if len(known) > 1 else None
+    sizes = {str(row[keys.index(period)]): row[keys.index(of)] for row in table.rows} if of else {}
+    limits = _limits(known[-1], known[-2], sizes) if of and len(known) > 1 else None
     return Headline(
         label=str(label or column.label),
         value=_short(now[1], column.unit),
         exact=MISSING if now[1] is None else f"{now[1]:,}",
         period=now[0],
-        moved=change(now[1], before, column.unit, better),
+        moved=change(now[1], before, column.unit, better, limits=limits),
         spark=spark([v for _, v in known[-SPARK:]]),
         href=href,
         doc=str(column.doc),
@@ -110,6 +114,19 @@ def moved_most(headlines: Sequence[Headline]) -> list[Text]:
     if worse:
         found.append(text("Worse: {names}", names=comma.join(f"{h.label} {h.moved.text}" for h in worse if h.moved)))
     return found
+
+
+def _limits(now: tuple[str, float], before: tuple[str, float], sizes: Mapping[str, Cell]) -> Limits | None:
+    from upswing.stats.proportions import wilson_interval
+
+    found = []
+    for when, rate in (now, before):
+        size = sizes.get(when)
+        if not isinstance(size, int) or size <= 0:
+            return None
+        interval = wilson_interval(round(rate * size), size)
+        found.append((float(interval.lower), float(interval.upper)))
+    return found[0], found[1]
 
 
 def _over(row: Sequence[Cell], keys: Sequence[str], key: str, whole: str | None) -> bool:

@@ -96,7 +96,7 @@ def _headlines(view: View, answers: dict[str, Result]) -> list[Headline]:
         table = answers["retention"].tables()[0]
         if any(c.key == "lag_1" for c in table.columns):
             label = text("Back after a week")
-            found.append(headline(table, "lag_1", href=view.to("/retention"), better="up", label=label))
+            found.append(headline(table, "lag_1", href=view.to("/retention"), better="up", label=label, of="size"))
     return found
 
 
