@@ -254,17 +254,17 @@ def _strike(  # type: ignore[no-untyped-def]
             present, _ = survey(marks, row, end, steps, row_of)
             for s in range(steps - 1, a, -1):
                 here = (present >> np.uint64(s)) & ONE
-                if here and (s >= b or _leads(s, times[row], row, pairs, gaps, ways, many, times, tie)):
+                if here and (s >= b or _leads(s, times[row], row, pairs, gaps, ways, many, times, marks, tie)):
                     ways[s, many[s]] = row
                     many[s] += 1
         if a <= m < b and time - nodes[node, ENTRY] <= window:
             opened_now = nodes[node, HI] == after and nodes[node, FIRST] <= a
-            if not opened_now and not _leads(m, instant, first_row, pairs, gaps, ways, many, times, tie):
+            if not opened_now and not _leads(m, instant, first_row, pairs, gaps, ways, many, times, marks, tie):
                 stops[0, m] = max(stops[0, m], after - 1 if tie == TIE_INGEST else time)
 
 
 @njit(nogil=True, cache=True)
-def _leads(step, instant, row, pairs, gaps, ways, many, times, tie):  # type: ignore[no-untyped-def]
+def _leads(step, instant, row, pairs, gaps, ways, many, times, marks, tie):  # type: ignore[no-untyped-def]
     """Whether from `step` at this instant some further step can be taken on a way to b."""
     for pair in range(len(pairs)):
         if pairs[pair, 0] != step:
@@ -275,7 +275,24 @@ def _leads(step, instant, row, pairs, gaps, ways, many, times, tie):  # type: ig
             gap = times[at] - instant
             if gap > gaps[after, 1]:
                 break
-            follows = gap > 0 or tie == TIE_ANY or (tie == TIE_INGEST and at > row)
+            follows = gap > 0 or (tie == TIE_INGEST and at > row)
+            if gap == 0 and tie == TIE_ANY:
+                follows = _two_events(at, step, after, times, marks)
             if follows and gap >= gaps[after, 0]:
                 return True
     return False
+
+
+@njit(nogil=True, cache=True)
+def _two_events(row, first, second, times, marks):  # type: ignore[no-untyped-def]
+    """Whether the instant that begins at `row` holds an event for each of two steps, and not one for both alone."""
+    a = b = either = 0
+    at = row
+    while at < len(times) and times[at] == times[row]:
+        bits = np.uint64(marks[at])
+        is_a, is_b = (bits >> np.uint64(first)) & ONE, (bits >> np.uint64(second)) & ONE
+        a += is_a
+        b += is_b
+        either += is_a | is_b
+        at += 1
+    return a > 0 and b > 0 and either > 1
