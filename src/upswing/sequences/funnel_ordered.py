@@ -286,7 +286,7 @@ def _leads(step, instant, row, pairs, gaps, ways, many, times, marks, tie):  # t
 @njit(nogil=True, cache=True)
 def _two_events(row, first, second, times, marks):  # type: ignore[no-untyped-def]
     """Whether the instant that begins at `row` holds an event for each of two steps, and not one for both alone."""
-    a = b = either = 0
+    a = b = either = np.uint64(0)
     at = row
     while at < len(times) and times[at] == times[row]:
         bits = np.uint64(marks[at])
@@ -295,4 +295,4 @@ def _two_events(row, first, second, times, marks):  # type: ignore[no-untyped-de
         b += is_b
         either += is_a | is_b
         at += 1
-    return a > 0 and b > 0 and either > 1
+    return a > np.uint64(0) and b > np.uint64(0) and either > ONE

@@ -14,7 +14,8 @@ VERBS: Final[tuple[Verb, ...]] = (
         (
             Param("name", text("A journey that is defined in the workspace"), positional=True),
             FROM, TO, SEGMENT,
-            Param("evidence", text("CSV of notes, tickets, reviews or survey answers to add first"), many=True, writes=True, local=True),
+            Param("evidence", text("CSV of notes, tickets, reviews or survey answers to add first"),
+                  many=True, writes=True, local=True),
             Param("source", text("What the notes of --evidence come from, where the file does not say"), writes=True, local=True),
             Param("tag", text("Put a note into a stage: NOTE=STAGE"), many=True, writes=True),
             Param("draft", text("Write a journey mined from the events under this name"), writes=True),
