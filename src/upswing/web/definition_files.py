@@ -70,16 +70,16 @@ class DefinitionFiles:
         """The file behind a name from an address.
 
         Raises:
-            UsageError: UP202 it is none, or lies outside of the workspace.
+            UsageError: UP882 it is none, or lies outside of the workspace.
         """
         pure = PurePosixPath(name)
         hidden = any(part.startswith(".") for part in pure.parts)
         inside = not pure.is_absolute() and pure.parts and pure.parts[0] != "data" and not hidden
         if not inside or pure.suffix not in (".yml", ".yaml") or pure.name == PROJECT_FILE:
-            raise UsageError(text("'{name}' is no definition file", name=name), code="UP602")
+            raise UsageError(text("'{name}' is no definition file", name=name), code="UP882")
         path = self.root / pure
         if not path.resolve().is_relative_to(self.root.resolve()):
-            raise UsageError(text("'{name}' is no definition file", name=name), code="UP602")
+            raise UsageError(text("'{name}' is no definition file", name=name), code="UP882")
         return path
 
     def read(self, name: str) -> str:
@@ -120,13 +120,13 @@ class DefinitionFiles:
             read_as: `fingerprint` of the text that was edited.
 
         Raises:
-            UsageError: UP601 somebody else changed it meanwhile.
+            UsageError: UP881 somebody else changed it meanwhile.
         """
         path, before = self.path(name), self.read(name)
         if fingerprint(before) != read_as:
             raise UsageError(
                 text("'{name}' was changed by somebody else meanwhile", name=name),
-                code="UP601",
+                code="UP881",
                 hint=text("compare below and save again to replace it with yours"),
             )
         if before:
@@ -146,7 +146,7 @@ class DefinitionFiles:
         """An earlier text."""
         known = [found for found, _ in self.history(name)]
         if stem not in known:
-            raise UsageError(text("no earlier text '{id}' of '{name}'", id=stem, name=name), code="UP644")
+            raise UsageError(text("no earlier text '{id}' of '{name}'", id=stem, name=name), code="UP882")
         return (self._history(name) / f"{stem}.yml").read_text(encoding="utf-8")
 
     def _history(self, name: str) -> Path:

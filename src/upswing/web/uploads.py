@@ -98,11 +98,11 @@ class Uploads:
         """The files of an upload.
 
         Raises:
-            UsageError: UP644 no such upload.
+            UsageError: UP883 no such upload.
         """
         folder = self.host.root / FOLDER / upload
         if not _ID.match(upload) or not folder.is_dir():
-            raise UsageError(text("this upload is not there any more"), code="UP644", hint=text("send the file again"))
+            raise UsageError(text("this upload is not there any more"), code="UP883", hint=text("send the file again"))
         return sorted(p for p in folder.iterdir() if not p.name.startswith("."))
 
     def preview(self, upload: str, calendar: Calendar, given: ColumnMapping | None = None) -> Preview:

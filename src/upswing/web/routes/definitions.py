@@ -109,7 +109,7 @@ def edit(view: View) -> Response:
     files = DefinitionFiles(view.host.root)
     body = files.read(name)
     if not body:
-        raise UsageError(text("there is no file '{name}'", name=name), code="UP201")
+        raise UsageError(text("there is no file '{name}'", name=name), code="UP882")
     shown = files.earlier(name, view.get("at")) if view.get("at") else body
     return _editor(view, name, shown, before=body, problems=_check(view, name, shown), status=200)
 

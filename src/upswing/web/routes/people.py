@@ -45,7 +45,7 @@ def save(view: View) -> Response:
     query = [(k, str(v)) for k, v in view.form.multi_items() if k not in _NOT_ASKED and v]
     name = view.field("save")
     if name in view.segments:
-        raise UsageError(text("a segment named '{name}' is there already", name=name), code="UP601")
+        raise UsageError(text("a segment named '{name}' is there already", name=name), code="UP880")
     with view.host.opened() as workspace:
         asked: dict[str, Any] = arguments(verb("users"), query) | {"save": name}
         workspace.users(**asked)

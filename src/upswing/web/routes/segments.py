@@ -39,7 +39,9 @@ def one(view: View) -> Response:
     definition = view.definitions.by_kind.get("segment", {}).get(name)
     if definition is None:
         raise UsageError(
-            text("no segment named '{name}'", name=name), code="UP201", hint=did_you_mean(name, view.segments)
+            text("no {kind} named '{name}'", kind="segment", name=name),
+            code="UP201",
+            hint=did_you_mean(name, view.segments),
         )
     s, problem = _sizes(view, name)
     return render(view, "segment.html", s=s, problem=problem, name=name, definition=definition)
@@ -52,7 +54,7 @@ def create(view: View) -> Response:
         body = {"kind": "segment", "name": name, "all": [{"expr": condition}]}
         definition = validated(SegmentDefinition, body, what="segment")
         if definition.name in view.segments:
-            raise UsageError(text("a segment named '{name}' is there already", name=name), code="UP601")
+            raise UsageError(text("a segment named '{name}' is there already", name=name), code="UP880")
         with view.host.opened() as workspace:
             workspace.log.bind(condition)
             write_yaml(workspace.root / "segments" / f"{definition.name}.yml", body)

@@ -41,7 +41,11 @@ def as_csv(view: View, *, chosen: Verb) -> Response:
     result = view.host.ask(chosen.name, arguments(chosen, view.query))
     wanted, names = view.get("table"), [t.name for t in result.tables()]
     if wanted and wanted not in names:
-        raise UsageError(text("no table '{name}'", name=wanted), code="UP644", hint=did_you_mean(wanted, names))
+        raise UsageError(
+            text("no {what} '{name}' in this result", what=text("table"), name=wanted),
+            code="UP644",
+            hint=did_you_mean(wanted, names),
+        )
     headers = {"content-disposition": f'attachment; filename="{chosen.name}-{wanted or names[0]}.csv"'}
     # the mark lets spreadsheet programs recognise UTF-8
     return Response("\ufeff" + result.to_csv(wanted or None), media_type="text/csv; charset=utf-8", headers=headers)

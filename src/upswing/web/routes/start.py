@@ -27,7 +27,7 @@ def _demo(view: View, pages: Pages) -> Response:
     if not view.empty:
         raise UsageError(
             text("the workspace has events already"),
-            code="UP601",
+            code="UP884",
             hint=text("make another one: upswing demo --dir DIR"),
         )
     assert pages.demo is not None
