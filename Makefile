@@ -31,9 +31,9 @@ messages: $(VENV)/.dev ## collect sentences, update and compile the catalogues
 	$(BIN)/pybabel -q update -D upswing -i src/upswing/locale/upswing.pot -d src/upswing/locale -l zh_CN --no-fuzzy-matching --no-wrap
 	$(BIN)/python -c "from babel.messages import mofile, pofile; from pathlib import Path; p = Path('src/upswing/locale/zh_CN/LC_MESSAGES/upswing.po'); mofile.write_mo(p.with_suffix('.mo').open('wb'), pofile.read_po(p.open('rb'), locale='zh_CN'))" # the compile command takes a per cent sign for a format
 
-clients: tests/clients/node_modules/.installed ## the JavaScript clients that the intake is tested with
-tests/clients/node_modules/.installed: tests/clients/package.json
-	npm install --prefix tests/clients --no-package-lock --no-audit --no-fund --silent
+clients: tests/clients/node_modules/.installed tests/web/node_modules/.installed ## JavaScript that tests drive: intake clients, axe
+%/node_modules/.installed: %/package.json
+	npm install --prefix $* --no-package-lock --no-audit --no-fund --silent
 	touch $@
 
 constraints: $(VENV)/.dev ## pin what is installed now, without addresses

@@ -160,13 +160,13 @@ def _step(i: InitiativeDefinition) -> Text | str:
 
 
 _BOARD: Final = (
-    Column("name", text("Initiative")), Column("stage", text("Stage")), Column("since", text("Since"), "date"),
+    Column("name", text("Initiative")), Column("stage", text("Stage")), Column("since", text("In this stage since"), "date"),
     Column("days", text("Days in it"), "count"), Column("due", text("Due"), "date"), Column("next_step", text("Next step")),
     Column("owner", text("Owner")), Column("hypotheses", text("Hypotheses"), "count"),
     Column("experiments", text("Experiments"), "count"), Column("metrics", text("Metrics")),
 )  # fmt: skip
 _DUE: Final = (
-    Column("name", text("Initiative")), Column("message", text("What")), Column("days", text("Days left"), "count"),
+    Column("name", text("Initiative")), Column("message", text("Waits for")), Column("days", text("Days left"), "count"),
     Column("owner", text("Owner")),
 )  # fmt: skip
 _DECISIONS: Final = (
