@@ -116,7 +116,7 @@ class AlertsResult(Result):
         columns = (
             Column("kind", text("Kind")),
             Column("when", text("When")),
-            Column("sentence", text("What")),
+            Column("sentence", text("What happened")),
             Column("worse", text("For the worse")),
         )
         rows: list[tuple[Cell, ...]] = [(kinds[a.kind], a.when, a.sentence, a.worse) for a in self.alerts]
