@@ -76,7 +76,7 @@ def _document(lines: list[str], node: Node, first: int, *, strip: bool) -> list[
     ranked = sorted(blocks, key=lambda key: order.index(key) if key in order else len(order))
     found = _tidy(lines[: begins[0]], strip=strip)
     head = [*found, ""] if found else []
-    return [*head, *(line for key in ranked for line in _tidy(blocks[key]))]
+    return [*head, *(line for key in ranked for line in _tidy(blocks[key], strip=strip))]
 
 
 def _with_comments(lines: list[str], at: int, floor: int) -> int:
