@@ -60,10 +60,14 @@ def judge(ws: Workspace, found: Counter[str]) -> None:
         first is not None and first.place == PLACE and all("android" in n or "3.2.0" in n for n in names[:1])
     )
     found["step_listed"] += any(p.candidate.place == PLACE and EXACT in (p.candidate.who, *p.also) for p in points)
-    change = ws.explain_change("activation_rate", start="2026-06-08", stop="2026-06-29", against="2026-05-18..2026-06-08")
+    change = ws.explain_change(
+        "activation_rate", start="2026-06-08", stop="2026-06-29", against="2026-05-18..2026-06-08"
+    )
     assert isinstance(change, ChangeResult)
     found["shift_beyond_chance"] += change.beyond_chance
-    found["shift_found_first"] += bool(change.findings) and dict(change.findings[0].condition) == {"channel": "reward_wall"}
+    found["shift_found_first"] += bool(change.findings) and dict(change.findings[0].condition) == {
+        "channel": "reward_wall"
+    }
     found["shift_other_segment"] += any("channel" not in f.condition for f in change.findings)
     found["shift_told_as_mix"] += any(s.dimension == "channel" and s.warning for s in change.splits)
     lo, hi = ws.log.resolve_range()
@@ -83,10 +87,15 @@ def main() -> None:
     model = replace(MODEL, broken_factor=1.0) if given.null else MODEL
     found: Counter[str] = Counter()
     for seed in range(100, 100 + given.seeds):
-        with tempfile.TemporaryDirectory() as folder, world(Path(folder), seed=seed, users=given.users, model=model) as ws:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            world(Path(folder), seed=seed, users=given.users, model=model) as ws,
+        ):
             judge(ws, found)
         sys.stderr.write(f"seed {seed}: {dict(found)}\n")
-    sys.stdout.write(f"{given.users} users, {given.seeds} seeds{', no broken step' if given.null else ''}: {dict(found)}\n")
+    sys.stdout.write(
+        f"{given.users} users, {given.seeds} seeds{', no broken step' if given.null else ''}: {dict(found)}\n"
+    )
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ MO = PO.with_suffix(".mo")
 
 # babel reads no calls inside an f-string before Python 3.12: such sentences stay English until the call moves out of it
 UNSEEN = {"at character {n}"}
+CLICKS_OWN = SOURCE / "cli" / "words.py"
+"""click's own sentences, listed to be collected; click fills them."""
 PASSED_ON = SOURCE / "web" / "render.py"
 """What templates call: their messages are collected from the templates."""
 
@@ -113,6 +115,8 @@ def test_calls_can_be_collected_and_filled(path: Path) -> None:
         assert isinstance(message, ast.Constant), f"{place}: a message is a constant string"
         assert isinstance(message.value, str), f"{place}: a message is a constant string"
         assert message.value in extracted() | UNSEEN, f"{place}: not collected (inside an f-string?)"
+        if path == CLICKS_OWN:
+            continue
         given = {k.arg for k in call.keywords if k.arg is not None}
         splatted = any(k.arg is None for k in call.keywords)
         wanted = placeholders(message.value)

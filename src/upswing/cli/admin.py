@@ -304,7 +304,8 @@ def notify_test(workspace_dir: Path | None, channel: str | None, as_json: bool) 
         click.echo(json.dumps({"channels": body}, ensure_ascii=False, indent=2))
     for name, error in found.items():
         if not as_json:
-            click.echo(f"{name}: {text('sent') if error is None else error}")
+            told = text("sent") if error is None else error
+            click.echo(f"{name}: {told}")
     if any(error is not None for error in found.values()):
         raise click.exceptions.Exit(1)
 

@@ -209,18 +209,21 @@ class _Identity:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._number = next(_numbers)
         self.aliases: list[tuple[object, ...]] = []
-        tables = [self.table(name).sql("duckdb") for name in ("identity", "further_users")]
-        weakref.finalize(self, _drop, connection, tables).atexit = False  # memory goes with the process
+        drops = [
+            q("DROP TABLE IF EXISTS $t", t=self.table(name)).sql("duckdb")
+            for name in ("identity", "further_users")
+        ]
+        weakref.finalize(self, _drop, connection, drops).atexit = False  # memory goes with the process
 
     def table(self, name: str) -> exp.Table:
         """One of the tables."""
         return exp.table_(f"upswing_{name}_{self._number}", db="main", catalog="memory")
 
 
-def _drop(connection: duckdb.DuckDBPyConnection, tables: list[str]) -> None:
+def _drop(connection: duckdb.DuckDBPyConnection, statements: list[str]) -> None:
     with suppress(duckdb.Error), connection.cursor() as cursor:
-        for table in tables:
-            cursor.execute("DROP TABLE IF EXISTS " + table)
+        for statement in statements:
+            cursor.execute(statement)
 
 
 class LiveEngine(DuckDBEngine):

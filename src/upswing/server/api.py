@@ -53,12 +53,10 @@ class Shown(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: Literal["json", "csv", "html"] = Field(
-        "json", description=str(text("Form of the answer: json, csv (the main table) or html (a page)"))
+        "json", description="Form of the answer: json, csv (the main table) or html (a page)"
     )
-    table: _Words | None = Field(
-        None, description=str(text("Table of the answer to give as CSV; the main one if absent"))
-    )
-    lang: Literal["en", "zh-CN"] | None = Field(None, description=str(text("Language of sentences")))
+    table: _Words | None = Field(None, description="Table of the answer to give as CSV; the main one if absent")
+    lang: Literal["en", "zh-CN"] | None = Field(None, description="Language of sentences")
 
 
 class Waiting(BaseModel):
@@ -67,9 +65,9 @@ class Waiting(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     wait: float = Field(
-        0, ge=0, le=_LONGEST_WAIT, description=str(text("Seconds to wait for the answer before a job is given instead"))
+        0, ge=0, le=_LONGEST_WAIT, description="Seconds to wait for the answer before a job is given instead"
     )
-    lang: Literal["en", "zh-CN"] | None = Field(None, description=str(text("Language of sentences")))
+    lang: Literal["en", "zh-CN"] | None = Field(None, description="Language of sentences")
 
 
 def router() -> APIRouter:

@@ -148,7 +148,7 @@ class BacklogVerbs(OpenWorkspace):
         from upswing.spec.journey import JourneyDefinition
 
         known = self.definitions.by_kind.get("journey", {})
-        if name is None and len(known) != 1:
+        if not name and len(known) != 1:
             raise UsageError(
                 text("which journey? there are {n}", n=len(known)), code="UP674",
                 hint=text("name one: {names}", names=", ".join(known))
