@@ -182,7 +182,9 @@ def _table(file: Path) -> tuple[list[tuple[int, dict[str, str]]], dict[str, str]
     try:
         raw = file.read_bytes()
     except OSError as error:
-        raise DataError(text("the notes in {file} cannot be read: {error}", file=file, error=error.strerror), code="UP360") from None
+        raise DataError(
+            text("the notes in {file} cannot be read: {error}", file=file, error=error.strerror), code="UP360"
+        ) from None
     written = next((t for t in (_decoded(raw, e) for e in _ENCODINGS) if t is not None), None)
     if written is None:
         raise DataError(text("{file} is neither UTF-8 nor GB 18030 text", file=file), code="UP360")

@@ -210,8 +210,7 @@ class _Identity:
         self._number = next(_numbers)
         self.aliases: list[tuple[object, ...]] = []
         drops = [
-            q("DROP TABLE IF EXISTS $t", t=self.table(name)).sql("duckdb")
-            for name in ("identity", "further_users")
+            q("DROP TABLE IF EXISTS $t", t=self.table(name)).sql("duckdb") for name in ("identity", "further_users")
         ]
         weakref.finalize(self, _drop, connection, drops).atexit = False  # memory goes with the process
 
