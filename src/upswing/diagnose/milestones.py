@@ -23,7 +23,7 @@ from upswing.sql.template import q
 _CANDIDATES = 24
 _LONGEST = 6
 _SOON = 30
-_MISHAP = re.compile(r"error|fail|crash|exception|错误|失败|报错|崩溃", re.IGNORECASE)
+_MISHAP = re.compile(r"error|fail|crash|exception|(?<![a-z])bugs?(?![a-z])|错误|失败|报错|崩溃", re.IGNORECASE)
 """Things that happen to users are not milestones."""
 _PASSIVE = re.compile(r"receiv|deliver|bounce|impression|收到|送达|曝光", re.IGNORECASE)
 """Things that are done to users: somebody who only gets messages is not active."""

@@ -41,6 +41,10 @@ PERIODS: Final = 4
 """Complete periods that are held against as many before: one week alone is mostly noise."""
 
 
+_SLOW: Final = 600
+"""Seconds below which nobody would call a step slow."""
+
+
 @dataclass(frozen=True, slots=True)
 class Declared:
     """What a workspace declares that the review uses; everything may be absent.
@@ -195,7 +199,7 @@ class GrowthReview(Result):
         )
 
     def _slowest(self) -> Text | None:
-        timed = [s for s in self.funnel.steps[1:] if s.median_seconds_from_previous]
+        timed = [s for s in self.funnel.steps[1:] if (s.median_seconds_from_previous or 0) >= _SLOW]
         if not timed:
             return None
         step = max(timed, key=lambda s: s.median_seconds_from_previous or 0)
