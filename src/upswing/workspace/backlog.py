@@ -205,7 +205,7 @@ class BacklogVerbs(OpenWorkspace):
             else:
                 body["stages"][at].pop(key, None)
 
-        self._edit("journey", journey, change)
+        self._edit("journey", definition.name, change)
 
     def _edit(self, kind: str, name: str, change: Callable[[Any], None]) -> None:
         """Change a definition in its file; comments and the file's other definitions stay."""
