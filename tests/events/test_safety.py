@@ -91,7 +91,7 @@ def test_interrupted_by_the_user(log, large):
 
         def progress(phase, share, rate):
             if str(phase) == "sorting" and share == 0.0:
-                threading.Timer(0.02, interrupt_main).start()
+                threading.Thread(target=interrupt_main).start()
 
         with pytest.raises(KeyboardInterrupt):
             import_files(store, [large], calendar=Calendar(), progress=progress)

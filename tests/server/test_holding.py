@@ -187,7 +187,7 @@ def test_a_question_under_way_is_answered_before_the_server_stops(demo: Path, tm
             [sys.executable, "-m", "upswing", "growth-points", "--json", "--workspace", str(root)],
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        time.sleep(1.0)
+        time.sleep(4.0)  # the command has to start and ask
         server.send_signal(signal.SIGINT)
         said, _ = asking.communicate(timeout=100)
         assert server.wait(timeout=60) == 0

@@ -50,7 +50,12 @@ def test_no_page_overflows_or_breaks_its_policy(browser: Browser, site: httpx.Cl
             settled(page, path)
             for width in (360, 768, 1280):
                 page.set_viewport_size({"width": width, "height": 900})
-                over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+                over = 1
+                for _ in range(20):  # the page may still be laying itself out
+                    over = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+                    if over <= 0:
+                        break
+                    page.wait_for_timeout(250)
                 assert over <= 0, (path, width, over)
                 if SHOTS:
                     name = re.sub(r"\W+", "_", path)[:60].strip("_") or "overview"
