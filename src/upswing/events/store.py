@@ -156,8 +156,8 @@ class EventStore:
             yield
             return
         watch = _Watch(self.connection, progress, phase, rows)
-        watch.start()
         try:
+            watch.start()  # inside: Ctrl-C may come while the thread begins, and it must be stopped all the same
             yield
         finally:
             watch.stop()
@@ -218,12 +218,16 @@ class _Watch(threading.Thread):
         self._progress(self._phase, 0.0, None)
         while not self._done.wait(_POLL_SECONDS):
             self._seconds += _POLL_SECONDS
-            share = max(0.0, self._connection.query_progress()) / 100
+            try:
+                share = max(0.0, self._connection.query_progress()) / 100
+            except duckdb.Error:  # closed under the watch: a second Ctrl-C while the first was being answered
+                return
             self._progress(self._phase, min(share, 1.0), self._rate(share))
 
     def stop(self) -> None:
         self._done.set()
-        self.join()
+        if self.is_alive():
+            self.join()
         self._progress(self._phase, 1.0, self._rate(1.0))
 
     def _rate(self, share: float) -> float | None:
