@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from upswing.core.calendar import Calendar
+from upswing.engines import live
 from upswing.engines.base import Mark, SequenceRequest
 from upswing.engines.duckdb import DuckDBEngine, connect
 from upswing.engines.live import LiveLog, LogRewrittenError
@@ -36,7 +37,7 @@ rows = st.lists(
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[tuple[LiveLog, EventStore]]:
+def served(folder: Path, *, fresh_seconds: float = 0) -> Iterator[tuple[LiveLog, EventStore]]:
     """A log that one instance both writes and reads."""
     path = folder / "events.duckdb"
     EventStore.create(path).close()
@@ -44,7 +45,7 @@ def served(folder: Path) -> Iterator[tuple[LiveLog, EventStore]]:
     attach(instance, path, read_only=False)
     writer = instance.cursor()
     writer.execute("USE log.main")
-    yield LiveLog(instance, path, fresh_seconds=0), EventStore(path, writer)
+    yield LiveLog(instance, path, fresh_seconds=fresh_seconds), EventStore(path, writer)
     instance.close()
 
 
@@ -104,6 +105,49 @@ def test_growing_equals_opening_afresh(batches: list[list[Row]], where: str | No
                 theirs.events, theirs.n_events, theirs.n_users, theirs.first_time, theirs.horizon
             )  # fmt: skip
             twin.close()
+
+
+class Clock:
+    """Time that passes when it is told to, and while the log is read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        self.reading_takes = 0.0
+        read = live.LiveSource.__init__
+
+        def slowly(*given: object, **named: object) -> None:
+            self.now += self.reading_takes
+            read(*given, **named)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(live.LiveSource, "__init__", slowly)
+        monkeypatch.setattr("upswing.engines.live.time.monotonic", lambda: self.now)
+
+
+def test_a_slow_first_look_does_not_keep_later_events_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first growth of a log compiles what grows it; the second one, of another shape, once more."""
+    clock = Clock(monkeypatch)
+    with served(tmp_path, fresh_seconds=2) as (log, store):
+        assert log.engine().schema().n_events == 0
+        for number, seconds in enumerate((8.0, 8.0, 0.01, 0.01)):
+            clock.reading_takes = seconds
+            add(store, [("a", 1, "open", 1)], number)
+            clock.now += 3
+            assert log.engine().schema().n_events == number + 1
+
+
+def test_no_answer_is_of_a_log_long_past(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long growing takes: seen without waiting at first, waited for in the end."""
+    clock = Clock(monkeypatch)
+    with served(tmp_path, fresh_seconds=2) as (log, store):
+        clock.reading_takes = 4.0
+        for number in range(4):
+            add(store, [("a", 1, "open", 1)], number)
+            log.refresh()
+        add(store, [("a", 1, "open", 1)], 4)
+        clock.now += 3
+        assert log.engine().schema().n_events == 4
+        clock.now += 20
+        assert log.engine().schema().n_events == 5
 
 
 def test_a_question_keeps_the_moment_it_was_asked(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -39,6 +39,12 @@ _AT_ONCE: Final = 0.25
 """A refresh that lately took less than this many seconds is waited for."""
 _SHARE: Final = 10
 """Refreshes take at most about one part in this many of the time."""
+_RARELY: Final = 10.0
+"""Seconds after which the log is looked at again, whatever it costs."""
+_OLDEST: Final = 15.0
+"""Seconds: an answer of an older log is not given, the question waits."""
+_LATELY: Final = 3
+"""Refreshes to judge by. The first ones compile or read from disk what the next ones have, so the quickest one counts."""
 _numbers = count(1)
 _as_shown: ContextVar[bool] = ContextVar("upswing_statement_as_shown", default=False)
 
@@ -56,7 +62,8 @@ class LiveLog:
     Args:
         connection: of the instance that has the log attached, for writing, as ``log``.
         path: the log's file.
-        fresh_seconds: rows are seen after about this long; rewriting and `refresh` are seen at once.
+        fresh_seconds: rows are seen after about this long, or, where growing takes long, within 15 s; rewriting and
+            `refresh` are seen at once.
     """
 
     def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path, *, fresh_seconds: float = 2.0) -> None:
@@ -65,8 +72,7 @@ class LiveLog:
         self._fresh_seconds = fresh_seconds
         self._engine: LiveEngine | None = None
         self._made = 0.0
-        self._cost = 0.0
-        self._opened = False
+        self._costs = deque([0.0] * _LATELY, maxlen=_LATELY)
         self._lock = threading.Lock()
         self._in_background: threading.Thread | None = None
 
@@ -75,9 +81,10 @@ class LiveLog:
         held = self._engine
         if held is None:
             return self.refresh()
-        if time.monotonic() - self._made < max(self._fresh_seconds, _SHARE * self._cost):
+        age, cost = time.monotonic() - self._made, min(self._costs)
+        if age < max(self._fresh_seconds, min(_SHARE * cost, _RARELY)):
             return held
-        if self._cost < _AT_ONCE:
+        if cost < _AT_ONCE or age > max(self._fresh_seconds, _OLDEST):
             return self.refresh()
         if self._in_background is None or not self._in_background.is_alive():
             self._in_background = threading.Thread(target=self._refresh_quietly, daemon=True)
@@ -93,9 +100,9 @@ class LiveLog:
             )
             if self._engine is None or self._engine.source.version() != source.version():
                 self._engine = LiveEngine(self._connection, source, before=self._engine)
-            self._made = time.monotonic()
-            self._cost = self._made - began if self._opened else 0.0  # opening says nothing about what growing takes
-            self._opened = True
+                if self._engine.grown:  # opening says nothing about what growing takes
+                    self._costs.append(time.monotonic() - began)
+            self._made = began
             return self._engine
 
     def _refresh_quietly(self) -> None:

@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 
 from tests.server.intake.serving import await_answer, free_port
+from tests.server.workspaces import serving
 from upswing.facts.database import Facts
 from upswing.server.app import create_app
 from upswing.server.intake.service import Intake
@@ -20,7 +21,7 @@ from upswing.server.state import ServerState
 from upswing.workspace import Workspace
 
 USERS = 5
-FUNNEL = [("step", "看"), ("step", "买"), ("within", "1d")]
+FUNNEL: list[tuple[str, str | int | float | bool | None]] = [("step", "看"), ("step", "买"), ("within", "1d")]
 
 
 @pytest.fixture
@@ -50,6 +51,24 @@ def batch(turn: int) -> list[dict[str, object]]:
         for i in range(USERS)
         for minute, event in enumerate(("看", "买"))
     ]
+
+
+def test_events_after_a_question_of_an_empty_log_are_seen_soon(tmp_path: Path) -> None:
+    """With the usual settings: whoever tries the server out asks first, and sends events then."""
+    root = tmp_path / "ws"
+    Workspace.create(root).close()
+    with serving(root, ServerSettings(request_log=False)) as client:
+        assert client.get("/api/v1/funnel", params=FUNNEL).status_code == 422
+        for turn in range(3):
+            assert client.post("/v1/events", json=batch(turn)).status_code == 200
+            end = time.monotonic() + 20
+            while time.monotonic() < end:
+                found = client.get("/api/v1/funnel", params=FUNNEL)
+                if found.status_code == 200 and found.json()["steps"][0]["users"] == USERS * (turn + 1):
+                    break
+                time.sleep(0.2)
+            else:
+                pytest.fail(f"the events of turn {turn} are not there")
 
 
 def test_questions_go_on_while_events_come_in(running: tuple[httpx.Client, str, ServerState]) -> None:
