@@ -22,7 +22,7 @@ from upswing.diagnose.funnel_result import FunnelGroup, FunnelResult, FunnelStep
 from upswing.diagnose.scan import Keys, Scan
 from upswing.engines.base import Category, Key, Number, SequenceRequest
 from upswing.events.log import EventLog, Matcher
-from upswing.sequences.batch import Sequences
+from upswing.sequences.batch import Sequences, workers
 from upswing.sequences.funnel import Chains, FunnelRules, chains, join, same_time
 from upswing.spec.funnel import Attribution, FunnelDefinition
 from upswing.spec.predicates import conjunction
@@ -72,7 +72,10 @@ def funnel(
     asked = _Asked.of(scan, definition, start, stop, by, limit, attribution, users)
     whole, split = asked.passes(scan, segment)
     rows = period_rows(log.calendar, definition, asked.trend(scan, trend), trend) if trend else ()
-    steps = measure_steps(definition, whole, asked.horizon)
+    with workers() as pool:
+        curve = pool.submit(measure_curve, definition, whole, asked.horizon)
+        histogram = pool.submit(measure_histogram, definition, whole)
+        steps = measure_steps(definition, whole, asked.horizon)
     groups = _groups(definition, split, asked, segment)
     overlap = _overlap(split) if asked.rules.attribution == "all" and by is not None else 0
     lo, hi = asked.range
@@ -96,8 +99,8 @@ def funnel(
         overlap=overlap,
         trend_period=trend,
         trend=rows,
-        histogram=measure_histogram(definition, whole),
-        curve=measure_curve(definition, whole, asked.horizon),
+        histogram=histogram.result(),
+        curve=curve.result(),
         removed=len(np.unique(whole.removed)),
         chains=whole,
         split=split,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from upswing.core.calendar import Calendar
 from upswing.core.units import DAY, HOUR, MINUTE, SECOND, Period
 from upswing.diagnose.funnel_result import Bin, CurvePoint, FunnelStep, Target, TrendRow
+from upswing.sequences.batch import workers
 from upswing.sequences.funnel import Chains, step_times
 from upswing.sequences.ranks import order_statistics
 from upswing.spec.funnel import FunnelDefinition
@@ -22,7 +24,7 @@ _WIDTHS: Final = (
     SECOND, 2 * SECOND, 5 * SECOND, 10 * SECOND, 30 * SECOND, MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE,
     HOUR, 2 * HOUR, 6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 7 * DAY, 14 * DAY, 30 * DAY,
 )  # fmt: skip
-_NO_TIMES: Final = (np.empty(0, np.int64), np.empty(0, np.int64))
+_SHARES: Final = (0.25, 0.5, 0.75, 0.9)
 _BINS: Final = 24
 _POINTS: Final = 60
 _EXACT: Final = 200_000
@@ -40,13 +42,14 @@ def measure_steps(definition: FunnelDefinition, chains: Chains, horizon: int) ->
     found: list[FunnelStep] = []
     anchor = 0  # the last step that cannot be skipped
     entered = len(chains)
+    with workers() as pool:
+        spreads = list(pool.map(partial(_spread, definition, chains), range(len(definition.steps))))
     for k, step in enumerate(definition.steps):
         reached = reaches(definition, chains, k + 1)
         users = int(np.count_nonzero(reached))
         ripe = int(np.count_nonzero(reached & mature)) if users else 0
         before = found[anchor] if k else None
-        since, previous = step_times(chains, reached, k) if k else _NO_TIMES
-        quantiles = _quantiles(since, (0.25, 0.5, 0.75, 0.9))
+        quantiles, middle = spreads[k]
         passed = users / before.users if before and before.users else (1.0 if before is None else None)
         interval = wilson_interval(users, before.users) if before and before.users else None
         found.append(
@@ -58,7 +61,7 @@ def measure_steps(definition: FunnelDefinition, chains: Chains, horizon: int) ->
                 lower=float(interval.lower) if interval else None,
                 upper=float(interval.upper) if interval else None,
                 median_seconds=quantiles[1],
-                median_seconds_from_previous=_quantiles(previous, (0.5,))[0],
+                median_seconds_from_previous=middle,
                 p25_seconds=quantiles[0],
                 p75_seconds=quantiles[2],
                 p90_seconds=quantiles[3],
@@ -141,6 +144,14 @@ def _first_entries(chains: Chains) -> Times:
     order = np.argsort(chains.period, kind="stable")
     _, first = np.unique(chains.period[order], return_index=True)
     return chains.entry[order][first]
+
+
+def _spread(definition: FunnelDefinition, chains: Chains, k: int) -> tuple[list[float | None], float | None]:
+    """Quartiles and the 90 % point of the time from entry to a step, and the median time from the step before."""
+    if k == 0:
+        return [None] * len(_SHARES), None
+    since, previous = step_times(chains, reaches(definition, chains, k + 1), k)
+    return _quantiles(since, _SHARES), _quantiles(previous, (0.5,))[0]
 
 
 def _quantiles(times: Times, shares: tuple[float, ...]) -> list[float | None]:

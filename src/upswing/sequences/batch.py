@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Partial = TypeVar("Partial")
+THREADS: Final = min(8, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,21 @@ def run(
     Returns:
         The merged partial, or None when there was no batch at all.
     """
-    workers = threads or min(8, os.cpu_count() or 1)
     merged: Partial | None = None
-    with ThreadPoolExecutor(workers) as pool:
+    with workers(threads) as pool:
         for batch in batches:
-            for partial in pool.map(kernel, batch.split(workers * 2)):
+            for partial in pool.map(kernel, batch.split((threads or THREADS) * 2)):
                 merged = partial if merged is None else merge(merged, partial)
     return merged
+
+
+def workers(threads: int | None = None) -> ThreadPoolExecutor:
+    """Threads for independent jobs that release the GIL; leave them by ``with``.
+
+    Examples:
+        >>> with workers() as pool:
+        ...     lengths = [pool.submit(len, word) for word in ("a", "bc")]
+        >>> [length.result() for length in lengths]
+        [1, 2]
+    """
+    return ThreadPoolExecutor(threads or THREADS)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from upswing.sequences import funnel_units as units
-from upswing.sequences.batch import Sequences
+from upswing.sequences.batch import Sequences, workers
 from upswing.sequences.funnel_plain import TIE_ANY, TIE_INGEST, TIE_STRICT, plain_chains
 from upswing.sequences.funnel_strict import crowding
 from upswing.sequences.funnel_times import chain_times, ties, times_at
@@ -136,10 +136,14 @@ class Chains:
 
 def join(parts: Sequence[Chains]) -> Chains:
     """All chains of several partial results, in order."""
-    columns = ("users", "depth", "entry", "elapsed", "group", "period", "removed")
-    joined = {name: np.concatenate([getattr(p, name) for p in parts]) for name in columns if name != "elapsed"}
-    joined["elapsed"] = np.concatenate([p.elapsed.T for p in parts], axis=1).T
-    return Chains(**joined, units=sum(p.units for p in parts), events=sum(p.events for p in parts))
+    columns = ("users", "depth", "entry", "group", "period", "removed")
+    with workers() as pool:
+        elapsed = pool.submit(lambda: np.concatenate([p.elapsed.T for p in parts], axis=1).T)
+        joined = {name: pool.submit(_joined, [getattr(p, name) for p in parts]) for name in columns}
+    return Chains(
+        **{name: column.result() for name, column in joined.items()}, elapsed=elapsed.result(),
+        units=sum(p.units for p in parts), events=sum(p.events for p in parts),
+    )  # fmt: skip
 
 
 def chains(batch: Sequences, rules: FunnelRules) -> Chains:
@@ -293,14 +297,27 @@ def _gather(
     entry = np.empty(len(unit), np.int64)
     elapsed = np.empty((rules.steps, len(unit)), np.int64)  # read step by step
     chain_times(_frozen(starts), _frozen(here.times), unit, rows, entry, elapsed)
-    group = np.full(len(unit), NO_GROUP, np.int32)
+    group = _same(NO_GROUP, len(unit))
     if rules.group is not None:
+        group = np.full(len(unit), NO_GROUP, np.int32)
         at = _attributed(rules.attribution, rows, depth)
         codes = here.columns[rules.group]
         known = at >= 0
         group[known] = codes[starts[unit[known]] + at[known]]
-    period = periods[unit].astype(np.int32) if len(periods) else np.zeros(len(unit), np.int32)
+    period = periods[unit].astype(np.int32) if len(periods) else _same(0, len(unit))
     return Chains(here.users[owner[unit]], depth, entry, elapsed.T, group, period, np.empty(0, np.int64))
+
+
+def _same(value: int, n: int) -> NDArray[np.int32]:
+    """One value for all chains, in the room of one: most questions have no groups and one period."""
+    return np.broadcast_to(np.int32(value), (n,))
+
+
+def _joined(columns: list[NDArray[Any]]) -> NDArray[Any]:
+    values = {int(c[0]) if len(c) else None for c in columns if c.strides == (0,)} - {None}
+    if len(values) == 1 and all(c.strides == (0,) for c in columns):
+        return np.broadcast_to(columns[0].dtype.type(values.pop()), (sum(len(c) for c in columns),))
+    return np.concatenate(columns)
 
 
 def _attributed(attribution: str | int, rows: NDArray[np.int32], depth: NDArray[np.uint8]) -> NDArray[np.int32]:
