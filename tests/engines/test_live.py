@@ -107,6 +107,25 @@ def test_growing_equals_opening_afresh(batches: list[list[Row]], where: str | No
             twin.close()
 
 
+@settings(max_examples=25)
+@given(
+    st.lists(st.tuples(st.sampled_from("uvwxyz"), st.sampled_from("abcd")), unique_by=lambda pair: pair[0], max_size=4),
+    st.lists(rows, min_size=1, max_size=3),
+)
+def test_who_is_whom_may_be_said_before_their_events(said: list[tuple[str, str]], batches: list[list[Row]]) -> None:
+    """Devices and accounts of which nothing has been heard yet, as when sign-ups are known before the events come in."""
+    with tempfile.TemporaryDirectory() as folder, served(Path(folder)) as (log, store):
+        add_aliases(store, said, calendar=Calendar())
+        log.refresh()
+        for number, batch in enumerate(batches):
+            devices = dict(zip("abcdef", "uvwxyz", strict=True))
+            add(store, [(devices[u] if i % 2 else u, t, e, n) for i, (u, t, e, n) in enumerate(batch)], number)
+            engine = log.refresh()
+            twin = afresh(engine)
+            assert sequences(engine) == sequences(twin)
+            twin.close()
+
+
 class Clock:
     """Time that passes when it is told to, and while the log is read."""
 

@@ -186,12 +186,18 @@ class LiveSource(EmbeddedSource):
 
     def _load_identity(self) -> None:
         found = self._rows(q("SELECT * FROM log.main.aliases ORDER BY ALL"))
-        if self._before is not None and self._before._identity.aliases == found:
+        known = int(str(self._rows(q("SELECT coalesce(max(user_key), -1) FROM log.main.users"))[0][0]))
+        if self._before is not None and self._before._identity.holds(found, known):
             self.intervals = self._before.intervals
             return
         self._identity = _Identity(self._connection)
-        self._identity.aliases = found
+        self._identity.aliases, self._identity.known = found, known
         super()._load_identity()
+
+    def _keys_of(self, names: list[str]) -> tuple[dict[str, int], dict[str, int]]:
+        keys, further = super()._keys_of(names)
+        self._identity.provisional = bool(further)
+        return keys, further
 
     def _kept(self, name: str) -> exp.Table:
         return super()._kept(name) if _as_shown.get() else self._identity.table(name)
@@ -216,10 +222,23 @@ class _Identity:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._number = next(_numbers)
         self.aliases: list[tuple[object, ...]] = []
+        self.known = -1
+        self.provisional = False
         drops = [
             q("DROP TABLE IF EXISTS $t", t=self.table(name)).sql("duckdb") for name in ("identity", "further_users")
         ]
         weakref.finalize(self, _drop, connection, drops).atexit = False  # memory goes with the process
+
+    def holds(self, aliases: list[tuple[object, ...]], known: int) -> bool:
+        """Whether it still says who is whom.
+
+        Ids without events have keys from beyond those of the users, which the next users get: then it is made anew.
+
+        Args:
+            aliases: the log's aliases now.
+            known: the last user's key now.
+        """
+        return self.aliases == aliases and (not self.provisional or self.known == known)
 
     def table(self, name: str) -> exp.Table:
         """One of the tables."""
