@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from upswing import Workspace
 from upswing.demo.definitions import DEFINITIONS
 from upswing.demo.model import MODEL, Model
-from upswing.demo.run import MILESTONES
+from upswing.demo.fill import MILESTONES
 from upswing.demo.simulate import write_parquet
 from upswing.metrics.explain import ChangeResult
 from upswing.metrics.tracking import tracking_breaks

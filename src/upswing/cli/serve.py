@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import click
@@ -26,6 +27,7 @@ def register(group: click.Group) -> None:
 def serve(workspace_dir: Path | None, host: str, port: int, hosts: tuple[str, ...], log_addresses: bool) -> None:
     """Serve until interrupted."""
     try:
+        from upswing.demo.fill import fill
         from upswing.server.run import run
         from upswing.server.settings import ServerSettings
         from upswing.web.site import add_pages
@@ -36,4 +38,4 @@ def serve(workspace_dir: Path | None, host: str, port: int, hosts: tuple[str, ..
             hint=text("pip install 'upswing[web]'"),
         ) from None
     settings = ServerSettings(host=host, port=port, hosts=hosts, log_addresses=log_addresses)
-    run(workspace_dir or Path(), settings, say=say, add=(add_pages,))
+    run(workspace_dir or Path(), settings, say=say, add=(partial(add_pages, demo=fill),))

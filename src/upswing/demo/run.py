@@ -9,20 +9,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-import pyarrow.csv as csv
-import pyarrow.parquet as pq
-
 from upswing.core.errors import UsageError
 from upswing.core.i18n import current_locale, text
 from upswing.core.numbers import format_count
-from upswing.demo.definitions import DEFINITIONS
-from upswing.demo.simulate import write_parquet
+from upswing.demo.fill import fill
 from upswing.report.review import review_page
 from upswing.spec.definitions import PROJECT_FILE
 from upswing.workspace import Workspace
 
 MARK: Final = ".upswing-demo.json"
-MILESTONES: Final = ("app_installed", "signup_started", "phone_verified", "account_created", "entry_created")
 
 
 def run_demo(*, seed: int, users: int, folder: Path, say: Callable[[str], object]) -> Workspace:
@@ -39,29 +34,10 @@ def run_demo(*, seed: int, users: int, folder: Path, say: Callable[[str], object
     """
     begun = time.perf_counter()
     _clear(folder)
-    workspace = Workspace.create(
-        folder,
-        project="demo",
-        timezone="Asia/Shanghai",
-        currency="CNY",
-        locale=current_locale(),
-        milestones=list(MILESTONES),
-    )
+    Workspace.create(folder, project="demo", locale=current_locale()).close()
     (folder / MARK).write_text(json.dumps({"seed": seed, "users": users}))
-    for name, body in DEFINITIONS.items():
-        path = folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(body, encoding="utf-8")
-    say(str(text("simulating {n} users of a bookkeeping app (seed {seed})", n=format_count(users), seed=seed)))
-    events, aliases = folder / "events.parquet", folder / "aliases.parquet"
-    rows = write_parquet(events, seed=seed, users=users, aliases=aliases)
-    say(str(text("{n} events simulated", n=format_count(rows))))
-    summary = workspace.import_events([events])
-    say(str(summary.sentence()))
-    identities = folder / "aliases.csv"
-    csv.write_csv(pq.read_table(aliases), identities)
-    aliases.unlink()
-    workspace.alias(file=identities)
+    fill(folder, lambda: Workspace.open(folder), lambda told: say(str(told)), seed=seed, users=users, files=folder)
+    workspace = Workspace.open(folder)
     with workspace:
         answer = workspace.report()
         (folder / "report.html").write_text(review_page(answer), encoding="utf-8")

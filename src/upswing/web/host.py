@@ -106,6 +106,10 @@ class Host:
             yield store
         self.state.storage.refresh()
 
+    def refresh(self) -> None:
+        """Let the next question see everything that is written."""
+        self.state.storage.refresh()
+
     @property
     def facts(self) -> Facts | None:
         """People, keys, notes and the audit, where the server keeps them."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -23,9 +24,27 @@ from upswing.web.host import Host
 from upswing.web.render import STATIC, render_problem
 from upswing.web.view import Problem, View, address
 
+if TYPE_CHECKING:
+    from upswing.workspace import Workspace
+
 Handler = Callable[[View], Response]
-Demo = Callable[[Path, Path], Path]
-"""Writes the demo's definitions below the first folder and its events below the second; gives the file of events."""
+
+
+class Demo(Protocol):
+    """Makes an empty workspace the demo's; `upswing.demo.fill.fill` is one."""
+
+    def __call__(
+        self,
+        root: Path,
+        opened: Callable[[], AbstractContextManager[Workspace]],
+        say: Callable[[object], object],
+        /,
+        *,
+        progress: Callable[..., None],
+        files: Path,
+    ) -> object:
+        """Write settings and definitions below `root`, bring events and aliases in by way of `opened`."""
+
 
 KEPT: Final = "public, max-age=31536000, immutable"
 
@@ -35,7 +54,7 @@ class Pages:
 
     Args:
         host: the server's side.
-        demo: makes the demo's events, where it can be had.
+        demo: makes an empty workspace the demo's, where that can be had.
     """
 
     def __init__(self, host: Host, demo: Demo | None = None) -> None:
@@ -97,7 +116,7 @@ def add_pages(app: FastAPI, *, demo: Demo | None = None) -> None:
 
     Args:
         app: made by `upswing.server.app.create_app`.
-        demo: makes the demo's events for an empty workspace; without it the page names the command.
+        demo: makes an empty workspace the demo's; without it the page names the command.
     """
     from upswing.web.routes import ALL
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
-import threading
 import time
 from collections.abc import Sequence
-from contextvars import copy_context
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -22,6 +20,7 @@ from upswing.events.readers import stage
 from upswing.events.statements import listed, statement
 from upswing.events.store import EventStore, spill_folder
 from upswing.events.summary import ImportSummary
+from upswing.web.background import Task
 
 if TYPE_CHECKING:
     from upswing.core.calendar import Calendar
@@ -51,23 +50,6 @@ class Preview:
     problem: UpswingError | None = None
 
 
-@dataclass(slots=True)
-class Run:
-    """An import under way, or done."""
-
-    phase: str = ""
-    fraction: float = 0.0
-    rate: float | None = None
-    summary: ImportSummary | None = None
-    error: UpswingError | None = None
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def over(self) -> bool:
-        """Whether there is an outcome."""
-        return self.summary is not None or self.error is not None
-
-
 class Uploads:
     """Files that were sent and are not yet imported.
 
@@ -77,7 +59,7 @@ class Uploads:
 
     def __init__(self, host: Host) -> None:
         self.host = host
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, Task[ImportSummary]] = {}
 
     def keep(self, files: Sequence[tuple[str, BinaryIO]]) -> str:
         """Put files aside; gives the id under which they wait. Older ones that nobody came back to are removed.
@@ -121,35 +103,25 @@ class Uploads:
 
     def begin(self, upload: str, mapping: ColumnMapping, calendar: Calendar) -> None:
         """Import on a thread of its own; `run` tells how far it is."""
-        run = self._runs[upload] = Run()
-        context = copy_context()
-        threading.Thread(
-            target=context.run,
-            args=(self._import, upload, mapping, calendar, run),
-            name=f"import {upload}",
-            daemon=True,
-        ).start()
+        run = self._runs[upload] = Task[ImportSummary]()
+        run.begin(lambda: self._import(upload, mapping, calendar, run), name=f"import {upload}")
 
-    def run(self, upload: str) -> Run | None:
+    def run(self, upload: str) -> Task[ImportSummary] | None:
         """The import of an upload, if it was begun."""
         return self._runs.get(upload)
 
-    def _import(self, upload: str, mapping: ColumnMapping, calendar: Calendar, run: Run) -> None:
+    def _import(
+        self, upload: str, mapping: ColumnMapping, calendar: Calendar, run: Task[ImportSummary]
+    ) -> ImportSummary:
         def progress(phase: object, fraction: float, rate: float | None = None) -> None:
             # the folder is the server's own affair
-            shown = str(phase).replace(f"{self.host.root / FOLDER / upload}/", "")
-            run.phase, run.fraction, run.rate = shown, fraction, rate
+            run.tell(str(phase).replace(f"{self.host.root / FOLDER / upload}/", ""), fraction, rate)
 
-        try:
-            files = self.files(upload)
-            with self.host.writing() as store:
-                summary = import_files(store, files, mapping=mapping, calendar=calendar, progress=progress)
-            run.summary = summary  # only now do questions see it
-            shutil.rmtree(self.host.root / FOLDER / upload, ignore_errors=True)
-        except UpswingError as error:
-            run.error = error
-        except Exception as error:
-            run.error = UpswingError(text("the import failed: {cause}", cause=str(error)[:300]))
+        files = self.files(upload)
+        with self.host.writing() as store:
+            summary = import_files(store, files, mapping=mapping, calendar=calendar, progress=progress)
+        shutil.rmtree(self.host.root / FOLDER / upload, ignore_errors=True)
+        return summary  # only now, after `writing` has ended, do questions see it
 
     def _clear(self) -> None:
         folder = self.host.root / FOLDER
