@@ -10,6 +10,7 @@ import pytest
 
 from tests.web.pages import FUNNEL, PAGES
 from upswing.verbs import VERBS
+from upswing.web.packing import STATIC, asset
 from upswing.web.rooms import asked_verbs, page_of, rooms
 
 LANGUAGES = ("en", "zh-CN")
@@ -130,18 +131,59 @@ def test_the_look_leads_nowhere_else(site: httpx.Client, goal: str) -> None:
 
 
 def test_static_files_are_kept_for_good_by_content(site: httpx.Client) -> None:
-    addresses = re.findall(r'(?:href|src)="(/static/[^"]+\?v=[^"]+)"', site.get("/").text)
-    assert len(addresses) >= 4
+    addresses = re.findall(r'(?:href|src)="(/static/[^"]+)"', site.get("/").text)
+    assert len(addresses) >= 5
     for address in addresses:
         assert "immutable" in site.get(address).headers["cache-control"]
+        plainly = re.sub(r"/static/[0-9a-f]{12}/", "/static/", address)
+        assert plainly != address
+        assert site.get(plainly).headers["cache-control"] == "no-cache"
+        assert site.get(plainly).content == site.get(address).content
+    other = re.sub(r"/static/[0-9a-f]{12}/", "/static/0123456789ab/", addresses[0])
+    assert site.get(other).headers["cache-control"] == "no-cache"  # what a page of another release still asks for
+
+
+def test_styles_and_scripts_name_files_that_are_kept_too(site: httpx.Client) -> None:
+    for path in STATIC.glob("*.*"):
+        for name in re.findall(r"""(?:url\(|from |import\()["']([^"']+)["']""", path.read_text(encoding="utf-8")):
+            assert not name.startswith("/"), (path.name, name)  # relative: the folder that names the content is kept
+            assert "immutable" in site.get(f"{asset('')}{name.removeprefix('./')}").headers["cache-control"]
+
+
+def test_static_files_come_packed_to_whoever_unpacks(site: httpx.Client) -> None:
+    for name in ("style.css", "app.js", "vendor/htmx.js"):
+        packed = site.get(asset(name), headers={"accept-encoding": "gzip"})
+        plain = site.get(asset(name), headers={"accept-encoding": "identity"})
+        assert packed.headers["content-encoding"] == "gzip"
+        assert "content-encoding" not in plain.headers
+        assert packed.content == plain.content == (STATIC / name).read_bytes()
+        assert int(packed.headers["content-length"]) < len(plain.content) / 2
+        assert packed.headers["etag"] != plain.headers["etag"]
+        assert packed.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+        assert packed.headers["content-type"] == plain.headers["content-type"]
+
+
+@pytest.mark.parametrize(
+    ("where_from", "packed"),
+    [("same-origin", True), ("none", True), ("cross-site", False), ("same-site", False), ("", False)],
+)
+def test_a_page_is_packed_unless_another_site_asks(site: httpx.Client, where_from: str, packed: bool) -> None:
+    """Its length may say something of the token beside words of a chosen address."""
+    headers = {"accept-encoding": "gzip", **({"sec-fetch-site": where_from} if where_from else {})}
+    answer = site.get("/search?q=pay", headers=headers)
+    assert ("content-encoding" in answer.headers) == packed
+    assert "Sec-Fetch-Site" in answer.headers["vary"]
+    assert "<h1>" in answer.text
 
 
 def test_the_first_page_is_light(site: httpx.Client) -> None:
-    """Without the chart library, which comes only where there is a chart to play with: 200 kB."""
-    body = site.get("/").text
-    addresses = re.findall(r'(?:href|src)="(/static/[^"]+)"', body)
-    total = len(body.encode()) + sum(len(site.get(a).content) for a in set(addresses) if "echarts" not in a)
-    assert total < 200_000 + 60_000  # uncompressed; the font alone is 48 kB
+    """Without the chart library, which comes only where there is a chart to play with: 200 kB as they travel."""
+    given = {"accept-encoding": "gzip", "sec-fetch-site": "none"}
+    page = site.get("/", headers=given)
+    addresses = re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text)
+    modules = [asset("numbers.js"), asset("suggest.js"), asset("charts.js")]
+    files = [site.get(a, headers=given) for a in {*addresses, *modules} if "echarts" not in a]
+    assert sum(int(answer.headers["content-length"]) for answer in [page, *files]) < 200_000
 
 
 def test_suggestions_follow_what_is_written(site: httpx.Client) -> None:

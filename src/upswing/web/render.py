@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from functools import cache
@@ -16,11 +15,11 @@ from starlette.responses import HTMLResponse
 from upswing.core.i18n import current_locale, text, use_locale
 from upswing.core.numbers import format_count, format_date
 from upswing.core.results import plain, show
+from upswing.web.packing import asset
 from upswing.web.rooms import rooms
 from upswing.web.view import DENSITIES, THEMES, Problem, View, address
 
 HERE: Final = Path(__file__).parent
-STATIC: Final = HERE / "static"
 
 
 def render(view: View, template: str, *, status: int = 200, **context: object) -> HTMLResponse:
@@ -67,11 +66,6 @@ def environment() -> Environment:
     return made
 
 
-def asset(name: str) -> str:
-    """Address of a static file; its content is part of the address, so that browsers may keep it for good."""
-    return f"/static/{name}?v={_digest(name)}"
-
-
 def _text(message: str, **values: object) -> str:
     return str(text(message, **values))
 
@@ -80,8 +74,3 @@ def _data(value: object) -> Markup:
     """Plain data for a script element of type application/json, which no browser runs."""
     written = json.dumps(plain(value), ensure_ascii=False, allow_nan=False)
     return Markup(written.replace("<", "\\u003c").replace("&", "\\u0026"))  # noqa: S704 - escaped here
-
-
-@cache
-def _digest(name: str) -> str:
-    return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:10]

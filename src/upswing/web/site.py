@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -13,15 +13,14 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
-from starlette.staticfiles import StaticFiles
-from starlette.types import Scope
 
 from upswing.core.errors import UpswingError
 from upswing.core.i18n import text, use_locale
 from upswing.server.errors import NotAllowedError, NotSignedInError, status_of
 from upswing.server.state import LocalPerson, Role, ServerState
 from upswing.web.host import Host
-from upswing.web.render import STATIC, render_problem
+from upswing.web.packing import STATIC, Static, pack
+from upswing.web.render import render_problem
 from upswing.web.view import Problem, View, address
 
 if TYPE_CHECKING:
@@ -44,9 +43,6 @@ class Demo(Protocol):
         files: Path,
     ) -> object:
         """Write settings and definitions below `root`, bring events and aliases in by way of `opened`."""
-
-
-KEPT: Final = "public, max-age=31536000, immutable"
 
 
 class Pages:
@@ -79,7 +75,9 @@ class Pages:
         async def endpoint(request: Request) -> Response:
             form = await request.form() if posted else FormData()
             try:
-                return await run_in_threadpool(self._answer, handler, request, form, role, posted)
+                return await run_in_threadpool(
+                    lambda: pack(request, self._answer(handler, request, form, role, posted))
+                )
             finally:
                 await form.close()
 
@@ -127,17 +125,6 @@ def add_pages(app: FastAPI, *, demo: Demo | None = None) -> None:
         module.mount(pages)
     app.router.routes.extend(pages.routes)
     app.mount("/static", Static(directory=STATIC), name="static")
-
-
-class Static(StaticFiles):
-    """Files whose content is part of their address: browsers may keep them for good."""
-
-    async def get_response(self, path: str, scope: Scope) -> Response:
-        """The file, to be kept when it is asked for by its content."""
-        response = await super().get_response(path, scope)
-        if response.status_code == 200 and (b"v=" in scope.get("query_string", b"") or path.endswith(".woff2")):
-            response.headers["cache-control"] = KEPT
-        return response
 
 
 def missing(request: Request, host: Host) -> Response | None:
