@@ -20,6 +20,7 @@ from typing import Final
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from sqlglot import exp
 
@@ -30,6 +31,7 @@ from upswing.engines.duckdb import DuckDBEngine
 from upswing.engines.growth import Appended, extended
 from upswing.engines.identity import canonical_keys
 from upswing.engines.questions import Questions
+from upswing.engines.rekeying import changed_ids, rekeyed
 from upswing.engines.selection import Answers
 from upswing.engines.source import EmbeddedSource
 from upswing.engines.spine import Spine
@@ -99,8 +101,8 @@ class LiveLog:
                 self._connection, self._path, before=None if self._engine is None else self._engine.source
             )
             if self._engine is None or self._engine.source.version() != source.version():
-                self._engine = LiveEngine(self._connection, source, before=self._engine)
-                if self._engine.grown:  # opening says nothing about what growing takes
+                opened, self._engine = self._engine, LiveEngine(self._connection, source, before=self._engine)
+                if opened is not None:  # opening says nothing about what later looks take
                     self._costs.append(time.monotonic() - began)
             self._made = began
             return self._engine
@@ -139,8 +141,8 @@ class LiveSource(EmbeddedSource):
                 self._pinned = self._before = None
 
     def follows(self, before: LiveSource) -> bool:
-        """Whether this log is that one with rows appended, and nothing else."""
-        return self.epoch == before.epoch and self._identity is before._identity and self.rows >= before.rows
+        """Whether this log's rows are that one's with others appended; who is whom may have changed."""
+        return self.epoch == before.epoch and self.rows >= before.rows
 
     def properties(self) -> dict[str, Property]:
         """As listed at that moment."""
@@ -252,7 +254,8 @@ def _drop(connection: duckdb.DuckDBPyConnection, statements: list[str]) -> None:
 
 
 class LiveEngine(DuckDBEngine):
-    """The log as it was at one moment; made from the engine before by adding what came since.
+    """The log as it was at one moment; made from the engine before by adding what came since and by giving the rows of
+    new aliases to whom they belong.
 
     Args:
         connection: as for `LiveLog`.
@@ -268,12 +271,13 @@ class LiveEngine(DuckDBEngine):
         self.grown = before is not None and source.follows(before.source)
         counts: Counter[str] = Counter()
         if before is not None and self.grown:
+            known = self._rekeyed(before)
             tail = self._tail(before.source.rows)
             counts.update(before.schema().events)
             counts.update(
                 dict(zip(tail.names, np.bincount(tail.codes, minlength=len(tail.names)).tolist(), strict=True))
             )
-            self._spine = extended(before.spine(), tail, version=source.version())
+            self._spine = extended(known, tail, version=source.version())
         else:
             spine = self.spine()
             for code, number in enumerate(np.bincount(spine.codes, minlength=len(spine.events)).tolist()):
@@ -304,6 +308,25 @@ class LiveEngine(DuckDBEngine):
             horizon=self.source.horizon(),
             version=self.source.version(),
         )
+
+    def _rekeyed(self, before: LiveEngine) -> Spine:
+        """The rows that were there before, as they belong to users now."""
+        spine, was, now = before.spine(), before.source.intervals, self.source.intervals
+        ids = np.zeros(0, np.int64) if was is now else changed_ids(was, now)
+        if not len(ids):
+            return spine
+        tree = q("SELECT e.rowid, e.user_key, epoch_us(e.time) FROM log.main.events AS e "
+                 "SEMI JOIN upswing_changed AS c ON c.user_key = e.user_key WHERE e.rowid < $rows",
+                 rows=before.source.rows)  # fmt: skip
+        with self._connection.cursor() as cursor:
+            cursor.register("upswing_changed", pa.table({"user_key": ids}))
+            table = cursor.sql(tree.sql("duckdb")).to_arrow_table()
+        rows, own, times = (np.asarray(table.column(i).to_numpy(), np.int64) for i in range(3))
+        old, new = (canonical_keys(own, times, intervals) for intervals in (was, now))
+        moved = old != new
+        if not moved.any():
+            return spine
+        return rekeyed(spine, rows[moved], new[moved], old[moved], version=self.source.version())
 
     def _tail(self, since: int) -> Appended:
         tree = q("SELECT e.user_key, epoch_us(e.time) AS time, e.event FROM log.main.events AS e ORDER BY e.rowid")
