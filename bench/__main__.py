@@ -1,6 +1,7 @@
 """``python -m bench [millions …]``: the same questions to Upswing, ClickHouse in process and plain DuckDB, in one run.
 
-Answers are compared before times are. Writes docs/benchmarks.md and docs/benchmarks.svg.
+Answers are compared before times are. Writes its table into docs/benchmarks.md, between two marks, and
+docs/benchmarks.svg.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from typing import Any
 import numpy as np
 
 from bench.generate import write_events
-from bench.peers import STEPS, ClickHouse, PlainDuckDB
+from bench.peers import STEPS, ClickHouse, PlainDuckDB, create_ordered
 from bench.timing import peak_memory_gib, side_by_side
 from upswing.workspace import Workspace
 
 ROOT = Path(__file__).parent.parent
 DATA = Path(__file__).parent / "data"
+BEGIN, END = "<!-- measured -->", "<!-- end of what was measured -->"
 PEAK = "peak memory, alone, GiB"
 Row = tuple[float, str, str, float, float]
 
@@ -49,10 +51,7 @@ def measure(millions: float) -> list[Row]:
         rows.append((millions, task, who, seconds, peak_memory_gib()))
         print(f"{millions:g} M  {task:<28} {who:<12} {seconds:8.3f} s", flush=True)
 
-    begun = time.perf_counter()
-    duck = PlainDuckDB(parquet, work / "plain.duckdb")
-    note("import Parquet", "DuckDB CTAS", time.perf_counter() - begun)
-    duck.con.close()
+    note("import Parquet", "DuckDB CTAS", create_ordered(parquet, work / "ordered.duckdb"))
     workspace = Workspace.create(work / "ws")
     begun = time.perf_counter()
     workspace.import_events([parquet], user="user", time="time", event="event")
@@ -63,6 +62,7 @@ def measure(millions: float) -> list[Row]:
     begun = time.perf_counter()
     house = ClickHouse(parquet, work / "chdb")
     note("import Parquet", "ClickHouse", time.perf_counter() - begun)
+    PlainDuckDB(parquet, work / "plain.duckdb").con.close()
     duck = PlainDuckDB.reopen(work / "plain.duckdb")
     steps = list(STEPS)
     filtered = [*STEPS[:3], "pay[amount > 50]"]
@@ -131,14 +131,8 @@ def _returned(workspace: Workspace) -> int:
 
 
 def write_page(rows: list[Row]) -> None:
-    """The table with ratios, and a plot of cost against size."""
+    """The table with ratios into its place on the page, and a plot of cost against size."""
     lines = [
-        "# Benchmarks",
-        "",
-        "Generated events (10 a user, 90 days, 8 event names), two cores, warm, in process, least of several interleaved runs;",
-        "ClickHouse is chdb on a table ordered by user, DuckDB SQL runs on a table clustered by user. Answers are compared in the",
-        'same run. Made by `make bench SIZES="1 20 100"`; figures on a shared machine are noisy, so read the ratios.',
-        "",
         "| events | work | Upswing | ClickHouse | DuckDB SQL | retentioneering | ÷ ClickHouse | ÷ DuckDB | ÷ retentioneering |",
         "| ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
@@ -159,12 +153,10 @@ def write_page(rows: list[Row]) -> None:
                 cells, ratios = [""] * 4, [""] * 3
                 task += f": {next(iter(found.values())):.3f} s"
             lines.append(f"| {size:g} M | {task} | {' | '.join(cells)} | {' | '.join(ratios)} |")
-    lines += [
-        "",
-        "![cost against size](benchmarks.svg)",
-        "",
-    ]
-    (ROOT / "docs" / "benchmarks.md").write_text("\n".join(lines))
+    page = ROOT / "docs" / "benchmarks.md"
+    head, _, rest = page.read_text().partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    page.write_text("\n".join([head + BEGIN, *lines, END + tail]))
     _plot(rows)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import duckdb
 from chdb.session import Session
+
+from upswing.engines.memory import usual_limit
 
 STEPS = ("view", "search", "cart", "pay")
 WEEK = 7 * 86_400_000_000
@@ -51,6 +54,14 @@ class ClickHouse:
     def _rows(self, sql: str) -> list[list[str]]:
         body = str(self.session.query(sql, "TabSeparated")).strip()
         return [line.split("\t") for line in body.split("\n")] if body else []
+
+
+def create_ordered(parquet: Path, path: Path) -> float:
+    """Seconds to make a table of the file's own columns, ordered by user and time, with the memory Upswing has."""
+    begun = time.perf_counter()
+    with duckdb.connect(str(path), config={"memory_limit": usual_limit()}) as con:
+        con.execute(f"CREATE TABLE events AS SELECT * FROM read_parquet('{parquet}') ORDER BY \"user\", time")
+    return time.perf_counter() - begun
 
 
 class PlainDuckDB:

@@ -55,6 +55,21 @@ def test_an_overlapping_export_adds_only_what_is_new(store, load):
     assert store.count("SELECT count(*) FROM events") == 6
 
 
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(batches=st.lists(st.lists(st.text("abÄ日", min_size=1, max_size=3), min_size=1, max_size=8), max_size=4))
+def test_a_user_has_one_key_however_often_they_come(tmp_path_factory, batches):
+    folder = tmp_path_factory.mktemp("users")
+    with EventStore.create(folder / "log.duckdb", memory="1GB") as store:
+        keys: dict[str, int] = {}
+        for i, ids in enumerate(batches):
+            with (folder / f"{i}.csv").open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows([("user", "time", "event"), *((u, "2026-01-01", f"e{i}") for u in ids)])
+            import_files(store, [folder / f"{i}.csv"], calendar=Calendar())
+            for user in sorted(set(ids) - keys.keys(), key=lambda u: u.encode()):
+                keys[user] = len(keys) + 1
+        assert sorted(store.rows("SELECT user_id, user_key FROM users")) == sorted(keys.items())
+
+
 def test_overlapping_files_of_one_import(store, tmp_path):
     (tmp_path / "1.csv").write_text("user,time,event\na,2026-01-01,x\na,2026-01-02,x\n")
     (tmp_path / "2.csv").write_text("user,time,event\na,2026-01-02,x\na,2026-01-02,x\na,2026-01-03,x\n")

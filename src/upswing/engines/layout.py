@@ -20,7 +20,7 @@ TABLES: Final = {
         event_id VARCHAR,               -- null where the source has none
         import_id INTEGER NOT NULL
     """,
-    "users": "user_key BIGINT PRIMARY KEY, user_id VARCHAR NOT NULL UNIQUE",
+    "users": "user_key BIGINT NOT NULL, user_id VARCHAR NOT NULL",
     "properties": "name VARCHAR PRIMARY KEY, type VARCHAR NOT NULL, column_name VARCHAR NOT NULL UNIQUE",
     "imports": """
         import_id INTEGER PRIMARY KEY, source VARCHAR NOT NULL, digest VARCHAR, mapping VARCHAR,
