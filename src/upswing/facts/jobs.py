@@ -52,7 +52,8 @@ class Jobs:
         self._facts = facts
 
     def schedule(self, name: str, every: Duration, *, first: int | None = None) -> ScheduledJob:
-        """Have a job come round; one that is known keeps its times, unless `every` has changed.
+        """Have a job come round; one that is known keeps its times, unless `every` has changed, and runs again if it was
+        put aside.
 
         Args:
             name: its name.
@@ -71,6 +72,8 @@ class Jobs:
                 connection.execute(
                     JOBS.update().where(JOBS.c.name == name).values(every=every.microseconds, next_at=sooner)
                 )
+            if known is not None and not known["enabled"]:
+                connection.execute(JOBS.update().where(JOBS.c.name == name).values(enabled=True))
         return self.get(name)
 
     def get(self, name: str) -> ScheduledJob:

@@ -23,6 +23,7 @@ from upswing.facts.database import Facts
 from upswing.server import backup, erasure, schedule
 from upswing.server.audit import facts_of, record
 from upswing.server.notify.outbox import Notifier
+from upswing.server.rounds import add_rounds
 from upswing.server.schedule import Run, Schedule
 from upswing.server.state import ServerState, needs, state_of
 from upswing.server.storage import SharedStore
@@ -40,6 +41,7 @@ def add_operations(app: FastAPI, state: ServerState, facts: Facts) -> Schedule:
     app.state.schedule = found
     found.add("tidy", Duration(DAY), lambda run: _tidy(state, facts, run))
     found.add("alerts", Duration(MINUTE), lambda run: _deliver(state, facts, run))
+    add_rounds(found, state, facts)
     state.on_start.append(found.start)
     state.on_stop.append(found.stop)
     for router in (_router(), schedule.router(found), erasure.router()):

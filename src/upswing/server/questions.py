@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from upswing.workspace import Workspace
 
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
+_REMEMBERED: Final = 50
+"""Different questions of people that are remembered."""
 _SMALL: Final = 2_000
 """Bytes that a finished question takes besides its answer."""
 
@@ -94,6 +96,23 @@ class Job:
         return body
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question that somebody asked.
+
+    Args:
+        verb: its name.
+        arguments: of the workspace's method.
+        locale: language of names in the answer.
+        at: when it was asked last, seconds since the epoch.
+    """
+
+    verb: str
+    arguments: Mapping[str, object]
+    locale: str
+    at: float
+
+
 class Questions:
     """Runs questions for everybody who asks this server.
 
@@ -114,8 +133,12 @@ class Questions:
         self._jobs: dict[str, Job] = {}
         self._finished: OrderedDict[_Run, int] = OrderedDict()
         self._bytes = 0
+        self._asked: OrderedDict[str, Asked] = OrderedDict()
 
-    def ask(self, verb: Verb, arguments: Mapping[str, object], *, fresh: bool = False, change: bool = False) -> Job:
+    def ask(
+        self, verb: Verb, arguments: Mapping[str, object], *, fresh: bool = False, change: bool = False,
+        remember: bool = True,
+    ) -> Job:  # fmt: skip
         """Begin to answer, or find the answer or the computation that is there already. May wait for new events to be read,
         so not to be called on an event loop.
 
@@ -124,6 +147,7 @@ class Questions:
             arguments: keyword arguments of the workspace's method.
             fresh: the answer must hold everything that was written before.
             change: the arguments change the workspace: neither shared nor kept.
+            remember: somebody asked, so that `lately` tells it.
 
         Raises:
             TooManyError: UP807 too many wait.
@@ -133,6 +157,8 @@ class Questions:
         moment = self._storage.moment()
         key = None if change else _key(verb, arguments, moment)
         with self._lock:
+            if remember and not change:
+                self._remember(verb, arguments)
             run = self._by_key.get(key) if key is not None else None
             if run is not None:
                 if run in self._finished:
@@ -165,6 +191,12 @@ class Questions:
             )
         return found
 
+    def lately(self, seconds: float) -> list[Asked]:
+        """Questions that people asked within so many seconds, the latest first."""
+        since = time.time() - seconds
+        with self._lock:
+            return [asked for asked in reversed(self._asked.values()) if asked.at >= since]
+
     def cancel(self, job: Job) -> None:
         """Give a job up; the computation stops when nobody else waits for it."""
         with self._lock:
@@ -185,6 +217,7 @@ class Questions:
                     self._jobs.pop(job_id, None)
             self._finished.clear()
             self._by_key.clear()
+            self._asked.clear()
             self._bytes = 0
 
     @property
@@ -207,6 +240,14 @@ class Questions:
             if run.started is None:
                 run.future.set_exception(CancelledError())
         self._pool.shutdown(wait=True)
+
+    def _remember(self, verb: Verb, arguments: Mapping[str, object]) -> None:
+        asked = Asked(verb.name, dict(arguments), current_locale(), time.time())
+        key = "\n".join((verb.name, _written(arguments), asked.locale))
+        self._asked[key] = asked
+        self._asked.move_to_end(key)
+        while len(self._asked) > _REMEMBERED:
+            self._asked.popitem(last=False)
 
     def _job(self, run: _Run) -> Job:
         job = Job(token_hex(12), run.verb, time.time(), run)
@@ -263,9 +304,13 @@ class Questions:
 
 def _key(verb: Verb, arguments: Mapping[str, object], moment: Moment) -> str:
     """The question, the data and definitions it is asked of, and the language of names in the answer."""
-    asked = json.dumps(dict(arguments), sort_keys=True, default=repr)
+    asked = _written(arguments)
     today = datetime.now(moment.project.calendar.zone).date().isoformat()  # what is due or open depends on it
     return "\n".join((verb.name, asked, moment.stamp, today, current_locale()))
+
+
+def _written(arguments: Mapping[str, object]) -> str:
+    return json.dumps(dict(arguments), sort_keys=True, default=repr)
 
 
 def _size(result: Result) -> int:

@@ -96,6 +96,11 @@ class Schedule:
         self._work[name] = work
         self._facts.jobs.schedule(name, every, first=first)
 
+    def leave_out(self, name: str) -> None:
+        """Have a function not come round any more, if it did with an earlier server."""
+        if any(job.name == name for job in self._facts.jobs):
+            self._facts.jobs.enable(name, False)
+
     def start(self) -> None:
         """Make up for what an earlier server left behind, and begin to look."""
         for name in self._facts.jobs.recover():
@@ -130,9 +135,13 @@ class Schedule:
             self._running[1].set()
             return True
 
-    def run_due(self) -> bool:
-        """Run the job that has been due longest, if there is one; whether there was."""
-        job = self._facts.jobs.take()
+    def run_due(self, *, at: int | None = None) -> bool:
+        """Run the job that has been due longest, if there is one; whether there was.
+
+        Args:
+            at: this moment, µs UTC.
+        """
+        job = self._facts.jobs.take(at=at)
         if job is None:
             return False
         stop = threading.Event()
@@ -146,7 +155,7 @@ class Schedule:
         finally:
             with self._lock:
                 self._running = None
-            self._facts.jobs.finish(job.name, error=error)
+            self._facts.jobs.finish(job.name, error=error, at=at)
         return True
 
     def __iter__(self) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Parts of ``upswing.yml`` about running a workspace: how long events are kept, and who is told what, when."""
+"""Parts of ``upswing.yml`` about running a workspace: how long events are kept, what comes round, who is told what."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from upswing.core.i18n import text
+from upswing.core.units import MINUTE, Duration
 from upswing.spec.base import DurationField, Mistake, Spec
 
 _NAME = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Name of the channel.")
@@ -66,6 +67,31 @@ class QuietHours(Spec):
         if not (hour.isdigit() and minute.isdigit() and len(minute) == 2 and int(hour) < 24 and int(minute) < 60):
             raise Mistake(text("'{value}' is not a time of day", value=value), hint=text("write 22:00"))
         return f"{int(hour):02d}:{minute}"
+
+
+Every = DurationField | Literal["off"]
+"""Time between two runs, or never."""
+
+
+class JobsSpec(Spec):
+    """How often the server does by itself what nobody has to ask for; ``off`` is never. Read at its start."""
+
+    refresh: Every = Field(
+        default="15m", validate_default=True, description="Asks again what people look at, so that it is there."
+    )
+    watch: Every = Field(default="1h", validate_default=True, description="Tells what is unusual about any metric.")
+    guardrails: Every = Field(
+        default="15m", validate_default=True, description="Tells where guardrails of running experiments get worse."
+    )
+    compact: Every = Field(default="1d", validate_default=True, description="Rewrites the log when that is worth it.")
+
+    @model_validator(mode="after")
+    def _not_all_the_time(self) -> JobsSpec:
+        for name in type(self).model_fields:
+            every = getattr(self, name)
+            if isinstance(every, Duration) and every.microseconds < MINUTE:
+                raise Mistake(text("'{name}' comes round once a minute at most", name=name))
+        return self
 
 
 class NotifySpec(Spec):

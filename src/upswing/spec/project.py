@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 from upswing.core.calendar import Calendar, WeekStart
 from upswing.core.errors import UpswingError
 from upswing.spec.base import DurationField, Mistake, Spec
-from upswing.spec.operations import KeepRule, NotifySpec
+from upswing.spec.operations import JobsSpec, KeepRule, NotifySpec
 
 
 class EngineSpec(Spec):
@@ -61,6 +61,7 @@ class WorkspaceSpec(Spec):
     )
     keep: list[KeepRule] = Field(default_factory=list, description="How long events are kept; for ever if absent.")
     notify: NotifySpec = Field(default_factory=NotifySpec, description="Who is told when something needs people.")
+    jobs: JobsSpec = Field(default_factory=JobsSpec, description="What a server does by itself, and how often.")
     milestones: list[str] = Field(default_factory=list, description="Events of the main path, in order, for reports.")
 
     @field_validator("timezone")
