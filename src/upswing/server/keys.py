@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Path
@@ -15,7 +15,7 @@ from starlette.requests import Request
 from upswing.core.i18n import text
 from upswing.core.units import Duration
 from upswing.facts.database import Facts
-from upswing.facts.keys import OVERLAP, Key
+from upswing.facts.keys import OVERLAP, Key, KeyKind
 from upswing.server.audit import facts_of, record
 from upswing.server.errors import NotAllowedError, NotSignedInError
 from upswing.server.intake.keys import Authorise, shown_key
@@ -48,15 +48,8 @@ def intake_keys(state: ServerState, facts: Facts) -> Authorise:
     """
 
     def authorise(request: Request) -> AppKey:
-        shown = shown_key(request)
-        key = None if shown is None else facts.keys.find(shown, "intake")
-        if key is not None:
-            return AppKey(str(key.id), key.origins, key.per_second)
-        if shown is None and state.open_to_all and not facts.keys.any("intake") and _from_here(request):
-            return AppKey("local")
-        raise NotSignedInError(
-            text("this needs an intake key"), code="UP816", hint=text("make one: upswing keys new intake --label APP")
-        )
+        key = _key_of(request, shown_key(request), "intake", state, facts)
+        return _NO_KEY if key is None else AppKey(str(key.id), key.origins, key.per_second)
 
     return authorise
 
@@ -83,13 +76,9 @@ class FlagKeys:
             TooManyError: UP811 over its rate.
         """
         shown = shown_key(request) or str(request.path_params.get("client_key", "")) or None
-        key = None if shown is None else self._facts.keys.find(shown, "flag")
+        key = _key_of(request, shown, "flag", self._state, self._facts)
         if key is None:
-            if shown is None and self._state.open_to_all and not self._facts.keys.any("flag") and _from_here(request):
-                return AppKey("local")
-            raise NotSignedInError(
-                text("this needs a flag key"), code="UP816", hint=text("make one: upswing keys new flag --label APP")
-            )
+            return _NO_KEY
         origin = request.headers.get("origin")
         if origin is not None and not key.allows_origin(origin):
             raise NotAllowedError(text("this key is not for pages of {origin}", origin=origin[:200]), code="UP817")
@@ -154,6 +143,27 @@ def key_as_dict(key: Key) -> dict[str, object]:
         "per_second": key.per_second, "created_at": key.created_at, "replaces": key.replaces, "ends_at": key.ends_at,
         "holds": key.holds(),
     }  # fmt: skip
+
+
+_NO_KEY: Final = AppKey("local")
+
+
+def _key_of(request: Request, shown: str | None, kind: KeyKind, state: ServerState, facts: Facts) -> Key | None:
+    """The key that a request shows; None where none is needed yet: nobody and no such key is set up, and it comes from here.
+
+    Raises:
+        NotSignedInError: UP816 no key, or one that does not hold.
+    """
+    key = None if shown is None else facts.keys.find(shown, kind)
+    if key is not None:
+        return key
+    if shown is None and state.open_to_all and not facts.keys.any(kind) and _from_here(request):
+        return None
+    needed, label = {
+        "intake": (text("this needs an intake key"), text("make one: upswing keys new intake --label APP")),
+        "flag": (text("this needs a flag key"), text("make one: upswing keys new flag --label APP")),
+    }[kind]
+    raise NotSignedInError(needed, code="UP816", hint=label)
 
 
 def _from_here(request: Request) -> bool:
