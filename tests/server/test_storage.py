@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import resource
+import sys
 import threading
 from pathlib import Path
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +15,7 @@ import pytest
 from tests.server.workspaces import copied, serving
 from upswing.core.errors import EngineError, UsageError
 from upswing.events.compact import compact
+from upswing.events.store import engine_errors
 from upswing.server.app import create_app
 from upswing.server.settings import ServerSettings
 from upswing.server.storage import Storage
@@ -97,3 +101,63 @@ def test_definitions_are_read_again_when_a_file_changes(demo: Path, tmp_path: Pa
     assert "more" not in first.definitions.by_kind["funnel"]
     assert second.stamp != first.stamp
     storage.close()
+
+
+def _given_up(storage: Storage) -> None:
+    """As after a full disk at a bad moment: writing the log's file fails while the engine puts its journal into it."""
+    noise = [uuid4().hex for _ in range(30_000)]
+    with storage.writing() as store:
+        store.run("CREATE TABLE noise (value VARCHAR)")
+        with engine_errors():
+            store.connection.register("some_noise", pa.table({"value": noise}))
+        store.run("INSERT INTO noise SELECT * FROM some_noise")
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (storage.log_path.stat().st_size, hard))
+        try:
+            with pytest.raises(EngineError, match="invalidated"):
+                store.run("CHECKPOINT")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
+@pytest.mark.parametrize("first", ["question", "writing"])
+def test_a_log_that_the_engine_gave_up_is_opened_again(demo: Path, tmp_path: Path, first: str) -> None:
+    storage = Storage.open(copied(demo, tmp_path / "ws"), fresh_seconds=0)
+    before = storage.answer(lambda w: w.funnel(steps=["account_created", "entry_created"])).to_dict()
+    _given_up(storage)
+    if first == "writing":
+        with storage.writing() as store:
+            assert store.count("SELECT count(*) FROM noise") == 30_000  # what was committed is there
+    after = storage.answer(lambda w: w.funnel(steps=["account_created", "entry_created"], where="true")).to_dict()
+    assert after["steps"] == before["steps"]
+    assert storage.problem() is None
+    storage.close()
+
+
+def test_an_engine_that_takes_no_statements_is_replaced(demo: Path, tmp_path: Path) -> None:
+    storage = Storage.open(copied(demo, tmp_path / "ws"), fresh_seconds=0)
+    before = storage.moment().engine.schema().n_events
+    assert storage._instance is not None
+    storage._instance.close()
+    assert storage.moment().engine.schema().n_events == before
+    with storage.writing() as store:
+        assert store.count("SELECT count(*) FROM events") == before
+    storage.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the size of files")
+def test_intake_goes_on_after_the_log_was_given_up(tmp_path: Path) -> None:
+    root = tmp_path / "ws"
+    Workspace.create(root).close()
+    with serving(root) as client:
+        state = client.app.state.upswing  # type: ignore[attr-defined]
+        assert client.post("/v1/events", json=[{"user": "a", "event": "open", "id": "1"}]).status_code == 200
+        assert state.intake.writer.drain()
+        _given_up(state.storage)
+        sent = [{"user": f"u{i}", "event": "open", "id": f"later-{i}"} for i in range(20)]
+        assert client.post("/v1/events", json=sent).status_code == 200
+        assert state.intake.writer.drain()
+        found = client.get("/api/v1/events").json()
+        assert [(e["name"], e["events"]) for e in found["events"]] == [("open", 21)]
+        assert client.get("/readyz").status_code == 200

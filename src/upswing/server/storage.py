@@ -26,6 +26,7 @@ from upswing.engines.open import open_engine
 from upswing.engines.source import attach
 from upswing.events.log import EventLog
 from upswing.events.store import EventStore
+from upswing.server.observe import LOG
 from upswing.server.watching import Watched
 from upswing.spec.definitions import Definitions, load_project
 from upswing.spec.project import WorkspaceSpec
@@ -66,9 +67,17 @@ class Storage:
         ...     store.count("SELECT count(*) FROM events")
     """
 
-    def __init__(self, root: Path, project: WorkspaceSpec, instance: duckdb.DuckDBPyConnection | None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        project: WorkspaceSpec,
+        instance: duckdb.DuckDBPyConnection | None,
+        *,
+        fresh_seconds: float = 2.0,
+    ) -> None:
         self.root = root
         self.project = project
+        self._fresh_seconds = fresh_seconds
         self._instance = instance
         self._elsewhere: Engine | None = None
         self._live: LiveLog | None = None
@@ -98,9 +107,8 @@ class Storage:
         except EngineError:
             instance.close()
             raise
-        made = cls(root, project, instance)
-        watched = cast("duckdb.DuckDBPyConnection", Watched(instance))
-        made._live = LiveLog(watched, path, fresh_seconds=fresh_seconds)
+        made = cls(root, project, instance, fresh_seconds=fresh_seconds)
+        made._live = made._read_from(instance)
         return made
 
     @property
@@ -150,7 +158,10 @@ class Storage:
                     return work(workspace)
             except LogRewrittenError:
                 self.refresh()
-                moment = None
+            except (EngineError, duckdb.Error):
+                if not self._reopened():
+                    raise
+            moment = None
         with self.question() as workspace:
             return work(workspace)
 
@@ -169,7 +180,12 @@ class Storage:
 
     def _engine(self) -> Engine:
         if self._live is not None:
-            return self._live.engine()
+            try:
+                return self._live.engine()
+            except (EngineError, duckdb.Error):
+                if not self._reopened():
+                    raise
+                return self._live.engine()
         with self._lock:
             if self._elsewhere is None:
                 self._elsewhere = open_engine(self.root, self.project)
@@ -193,6 +209,7 @@ class Storage:
             EngineError: UP708 the events are elsewhere and only read.
         """
         with self._writer:
+            self._reopened()
             store = SharedStore(self.log_path, self.connect())
             try:
                 yield store
@@ -213,6 +230,30 @@ class Storage:
         connection.execute("SET enable_progress_bar = true")
         connection.execute("SET enable_progress_bar_print = false")
         return connection
+
+    def _reopened(self) -> bool:
+        """Open the log's file again if the engine has given it up, as it does when the disk is full at a bad moment.
+
+        Raises:
+            EngineError: UP702 it cannot be opened yet, e.g. as there is still no room.
+        """
+        with self._lock:
+            if self._instance is None or _in_use(self._instance):
+                return False
+            try:
+                with self._instance.cursor() as cursor:
+                    cursor.execute("DETACH DATABASE IF EXISTS log")
+            except duckdb.Error:  # not only the file but the engine takes no more statements
+                self._instance.close()
+                self._instance = connect(self.log_path.parent, memory_limit=self.project.engine.memory)
+                self._live = self._read_from(self._instance)
+            attach(self._instance, self.log_path, read_only=False)
+            LOG.warning("the engine had given the log up; it is open again")
+            return True
+
+    def _read_from(self, instance: duckdb.DuckDBPyConnection) -> LiveLog:
+        watched = cast("duckdb.DuckDBPyConnection", Watched(instance))
+        return LiveLog(watched, self.log_path, fresh_seconds=self._fresh_seconds)
 
 
 class SharedStore(EventStore):
@@ -243,6 +284,18 @@ class ServedWorkspace(Workspace):
 
     def _writing(self) -> AbstractContextManager[EventStore]:
         return self._storage.writing()
+
+
+def _in_use(instance: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the engine still has the log; other mistakes than having given it up are told by whoever makes them."""
+    try:
+        with instance.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM log.main.log_meta").fetchall()
+    except (duckdb.CatalogException, duckdb.BinderException, duckdb.ConnectionException, duckdb.FatalException):
+        return False
+    except duckdb.Error as error:
+        return "invalidated" not in str(error)
+    return True
 
 
 def _fingerprint(root: Path) -> str:
