@@ -8,9 +8,15 @@ from upswing.diagnose.milestones import Milestones
 from upswing.spec.metric import MetricDefinition
 from upswing.spec.tree import TreeDefinition, TreeNode
 
+_QUICK = 7
+"""Days within which a step follows the one before, so that users of both in a week are mostly the same people."""
+
 
 def proposed_tree(path: Milestones) -> tuple[TreeDefinition, Mapping[str, MetricDefinition]]:
-    """Users of the last milestone = users of the first × the share of each step, within a period; and their metrics.
+    """Users of the last milestone = users of the first × users of each step per user of the step before, in one period.
+
+    On a quick path these ratios are shown as shares. On a slow one the users of two steps in one week are different people,
+    and their ratio may well exceed one: there it is shown as what it is, and no alert is raised of it.
 
     Examples:
         >>> path = Milestones(("visit", "pay"), (1.0, 0.1), (1.0,), 7, False)
@@ -19,6 +25,7 @@ def proposed_tree(path: Milestones) -> tuple[TreeDefinition, Mapping[str, Metric
         ('first_step × share_2', ['first_step', 'last_step', 'share_2'])
     """
     events = path.events
+    quick = path.window_days <= _QUICK
     metrics = {
         "first_step": _users("first_step", events[0]),
         "last_step": _users("last_step", events[-1]),
@@ -31,10 +38,11 @@ def proposed_tree(path: Milestones) -> tuple[TreeDefinition, Mapping[str, Metric
             {
                 "name": name,
                 "label": f"{events[index]} / {events[index - 1]}",
+                "alert": "both" if quick else "off",
                 "type": "ratio",
                 "numerator": {"event": events[index], "agg": "users"},
                 "denominator": {"event": events[index - 1], "agg": "users"},
-                "unit": "ratio",
+                "unit": "ratio" if quick else None,
                 "better": "up",
             }
         )
