@@ -16,6 +16,7 @@ from upswing.core.errors import UsageError
 from upswing.core.i18n import text
 from upswing.server.app import create_app
 from upswing.server.holding import announce, held
+from upswing.server.memory import return_memory
 from upswing.server.observe import log_to_stderr
 from upswing.server.settings import ServerSettings
 
@@ -42,6 +43,7 @@ def run(
             used.
         EngineError: UP701 another process has the log open.
     """
+    return_memory()
     token = secrets.token_urlsafe(32)
     with held(root), _listening(settings) as listening:
         app = create_app(root, settings, local_token=token)
