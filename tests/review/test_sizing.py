@@ -64,6 +64,14 @@ def test_each_lost_user_counts_once(drawn):
     assert sum(1 + len(p.also) for p in points) == len(drawn)
 
 
+def test_users_lost_at_two_places_count_once():
+    """Whoever a second room names too, at a place of its own, is won once."""
+    first = candidate(who="one", place="entry", flow=300.0, lost=range(100))
+    points = rank([first, candidate(who="two", place="stays", lost=range(50, 150))])
+    assert [p.overlap for p in points] == [0.0, 0.5]
+    assert total(points)[0] == pytest.approx(points[0].gain + 0.5 * points[1].gain)
+
+
 def test_the_same_users_under_another_name_are_one_point():
     same = candidate(who="android 3.2.0", flow=300.0, lost=range(100)), candidate(who="android, May", lost=range(95))
     points = rank(same)

@@ -180,7 +180,7 @@ def growth_points(
     begun = clock.perf_counter()
     tell(text("growth points"))
     found: list[Candidate] = list(extra)
-    missing: list[Caveat] = list(setting.missing)
+    missing: list[Caveat] = []
     for source in sources:
         try:
             found += source(setting)
@@ -190,6 +190,7 @@ def growth_points(
                 Caveat(name, text("{part} could not be computed: {reason}", part=name, reason=error.message))
             )
     ranked = rank(found, closed=closed)
+    missing = [*setting.missing, *missing]
     if setting.north_star.note is not None:
         missing.append(Caveat("north_star", setting.north_star.note))
     how = HowComputed(

@@ -21,6 +21,7 @@ from upswing.events.log import EventLog
 from upswing.metrics.candidate import Evidence, Worth
 from upswing.metrics.dimensions import MOST_VALUES, comparable_dimensions
 from upswing.metrics.people import north_star_values
+from upswing.metrics.points import Frame, followed
 from upswing.metrics.tracking import TrackingBreak, tracking_breaks
 from upswing.spec.funnel import FunnelDefinition
 from upswing.spec.metric import MetricDefinition
@@ -50,6 +51,21 @@ class NorthStar:
     declared: bool
     horizon: int
     note: Text | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Starts:
+    """Each user's first start in the range, where the window after it has closed.
+
+    Args:
+        users: user keys, ascending, shape (n,).
+        since: beginning of the week of the start, µs UTC.
+        passed: whether the target followed.
+    """
+
+    users: Keys
+    since: NDArray[np.int64]
+    passed: NDArray[np.bool_]
 
 
 @dataclass(slots=True)
@@ -136,6 +152,17 @@ class Setting:
         complete = int(np.sum(edges[1:] <= self.horizon))
         found[first + self.north_star.horizon > complete] = np.nan
         return found
+
+    def starts(self, metric: MetricDefinition) -> Starts:
+        """Users by whether the target of a conversion or retention metric followed their first start in the range."""
+        edges = self.week_edges
+        rows, _ = followed(Frame(self.log, edges, "week"), metric)
+        order = np.lexsort((rows.period, rows.users))
+        first = (
+            order[np.concatenate(([True], rows.users[order][1:] != rows.users[order][:-1]))] if len(order) else order
+        )
+        kept = first[rows.mature[first]]
+        return Starts(rows.users[kept], edges[rows.period[kept]], rows.followed[kept])
 
     def worth(self, values: NDArray[np.float64], passed: NDArray[np.bool_], failed: NDArray[np.bool_]) -> Worth:
         """Mean value of those who passed minus that of those who did not, over users seen for the whole horizon.

@@ -37,7 +37,7 @@ class GrowthPoint:
         lower: lower limit at 95 %.
         upper: upper limit.
         own: part of `gain` that no point ranked above it counts already.
-        overlap: share of its lost users that points ranked above it lose at the same place.
+        overlap: share of its lost users that points ranked above it count already.
         sound: it is neither over, nor made by tracking, nor explained by another property.
         also: other names of the same lost users, folded into this point.
     """
@@ -79,15 +79,16 @@ def size(candidate: Candidate, *, closed: float = CLOSED) -> tuple[float, float,
 
 
 def rank(candidates: Sequence[Candidate], *, closed: float = CLOSED) -> list[GrowthPoint]:
-    """Size and rank: sound ones first, by gain; a lost user counts under the first point that names it.
+    """Size and rank: sound ones first, by gain; a lost user counts under the first point that names it, at any place.
 
-    A candidate whose lost users are mostly those of a point above, and the other way round, is that point under another
-    name and is folded into it. Where lost users are not known one by one, a point at a place that a point above names
-    already counts nothing of its own: that is the cautious side.
+    A candidate whose lost users are mostly those of a point above at the same place, and the other way round, is that
+    point under another name and is folded into it. Where lost users are not known one by one, a point at a place that a
+    point above names already counts nothing of its own: that is the cautious side.
     """
     sized = [(c, *size(c, closed=closed)) for c in candidates]
     sized.sort(key=lambda row: (not _sound(row[0]), -row[1], row[0].place, row[0].who))
     at_place: dict[str, list[int]] = {}
+    counted = np.zeros(0, np.int64)
     found: list[GrowthPoint] = []
     for candidate, gain, lower, upper in sized:
         above = at_place.setdefault(candidate.place, [])
@@ -95,8 +96,10 @@ def rank(candidates: Sequence[Candidate], *, closed: float = CLOSED) -> list[Gro
         if twin is not None:
             found[twin] = replace(found[twin], also=(*found[twin].also, candidate.who))
             continue
-        overlap = _overlap(candidate, [found[i].candidate.lost for i in above])
+        overlap = _overlap(candidate, [found[i].candidate for i in above], counted)
         above.append(len(found))
+        if candidate.lost is not None:
+            counted = np.union1d(counted, candidate.lost)
         found.append(GrowthPoint(candidate, gain, lower, upper, gain * (1 - overlap), overlap, _sound(candidate)))
     return found
 
@@ -122,11 +125,10 @@ def _alike(one: Candidate, other: Candidate) -> float:
     return both / (len(one.lost) + len(other.lost) - both)
 
 
-def _overlap(candidate: Candidate, above: Sequence[Keys | None]) -> float:
-    if not above:
-        return 0.0
-    if candidate.lost is None or any(lost is None for lost in above):
+def _overlap(candidate: Candidate, above: Sequence[Candidate], counted: Keys) -> float:
+    """Share of its lost users that points above count; `above` are those at the same place."""
+    if any(candidate.lost is None or other.lost is None for other in above):
         return 1.0
-    if not len(candidate.lost):
+    if candidate.lost is None or not len(candidate.lost):
         return 0.0
-    return float(np.isin(candidate.lost, np.concatenate([k for k in above if k is not None])).mean())
+    return float(np.isin(candidate.lost, counted, assume_unique=True).mean())

@@ -20,7 +20,6 @@ from upswing.diagnose.milestones import activity
 from upswing.diagnose.weak_points import LEVEL, Division, WeakPoint, find_weak_points, sides
 from upswing.metrics.candidate import Candidate, Draft, Evidence, Worth
 from upswing.metrics.people import north_star_values, user_dimensions
-from upswing.metrics.points import Frame, followed
 from upswing.review.confounders import confounders, tracking_doubt
 from upswing.review.setting import Setting, divide
 from upswing.spec.funnel import FunnelDefinition
@@ -58,17 +57,11 @@ def weak_retention(setting: Setting) -> list[Candidate]:
         {"name": "week_one", "type": "retention", "start": {"event": last}, "after": "7d", "within": "7d",
          "target": activity(setting.log)}
     )  # fmt: skip
-    edges = setting.week_edges
-    rows, _ = followed(Frame(setting.log, edges, "week"), metric)
-    # a user counts once, at the first start in the range
-    order = np.lexsort((rows.period, rows.users))
-    first = order[np.concatenate(([True], rows.users[order][1:] != rows.users[order][:-1]))] if len(order) else order
-    kept = first[rows.mature[first]]
-    users, back = rows.users[kept], rows.followed[kept]
-    since = edges[rows.period[kept]]
+    starts = setting.starts(metric)
+    users, since = starts.users, starts.since
     if not len(users):
         return []
-    depth = 1 + back.astype(np.int64)
+    depth = 1 + starts.passed.astype(np.int64)
     known = user_dimensions(setting.log, setting.dimensions, setting.start, setting.stop, users)
     single = [_division(name, *known[name]) for name in setting.dimensions]
     divisions = divide(setting.log, single, since)

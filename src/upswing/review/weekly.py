@@ -27,7 +27,8 @@ from upswing.metrics.windows import resolve_windows
 from upswing.review.points import GrowthPointsResult, growth_points
 from upswing.review.proposal import proposed_tree
 from upswing.review.setting import NorthStar, Setting, build_setting, default_north_star, usable_horizon
-from upswing.review.sources import BUILT_IN, missed_targets
+from upswing.review.sources import BUILT_IN, Source, missed_targets
+from upswing.review.strategy import StrategyDefinition, strategy_points
 from upswing.spec.funnel import FunnelDefinition
 from upswing.spec.metric import Measure, MetricDefinition
 from upswing.spec.retention import RetentionDefinition
@@ -53,11 +54,18 @@ class Declared:
         metrics: by name.
         tree: the metric tree.
         funnels: with targets.
+        strategy: questions whose answers are growth points too: aha, quadrants, behaviours, hook loops.
     """
 
     metrics: Mapping[str, MetricDefinition] = field(default_factory=dict)
     tree: TreeDefinition | None = None
     funnels: Sequence[FunnelDefinition] = ()
+    strategy: Sequence[StrategyDefinition] = ()
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Everything that finds growth points in this workspace."""
+        return (*BUILT_IN, missed_targets(self.funnels), *strategy_points(self.strategy))
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,9 +273,7 @@ def review(
     tree, metrics = _tree(setting, known)
     standing = _try(lambda: _standing(setting, tree, metrics, stop), "metrics", missing)
     moved = _try(lambda: _moved(setting, tree, metrics, stop), "tree", missing)
-    points = growth_points(
-        setting, sources=(*BUILT_IN, missed_targets(known.funnels)), extra=other.candidates, closed=closed, tell=tell
-    )
+    points = growth_points(setting, sources=known.sources, extra=other.candidates, closed=closed, tell=tell)
     tell(text("alerts"))
     alerts = _try(lambda: _alerts(setting, known, stop), "alerts", missing)
     tell(text("retention"))

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from upswing.workspace.base import Moment, OpenWorkspace
 
 if TYPE_CHECKING:
     from upswing.core.results import Result
+    from upswing.metrics.candidate import Evidence
     from upswing.review.points import GrowthPointsResult
     from upswing.review.weekly import Declared, GrowthReview, Plugged
 
 SECTIONS: Final = ("experiments", "channels", "hypotheses")
 """Verbs of other rooms that the review shows as they are, where the workspace has them and they have an answer."""
+STRATEGY: Final = ("aha", "quadrants", "behaviour", "hook")
+"""Kinds of questions whose answers are growth points too."""
 CANDIDATES: Final = "growth_candidates"
-"""A room offers growth points by a method of this name on its mixin: no arguments, a list of `metrics.candidate.Candidate`."""
+"""A room offers growth points by a method of this name on its mixin: no arguments, a list of `metrics.candidate.Candidate`.
+Several rooms may have one; all are asked."""
 NOTES: Final = "growth_notes"
-"""The journey room offers what people said: event or stage → tuple of `metrics.candidate.Evidence`."""
+"""A room offers what people said likewise: event or stage → tuple of `metrics.candidate.Evidence`."""
 
 
 class ReviewVerbs(OpenWorkspace):
@@ -84,7 +88,6 @@ class ReviewVerbs(OpenWorkspace):
         """
         from upswing.review.points import growth_points
         from upswing.review.setting import build_setting
-        from upswing.review.sources import BUILT_IN, missed_targets
         from upswing.review.weekly import choose_north_star
 
         declared, plugged = self._declared(), self._plugged(sections=False)
@@ -98,23 +101,29 @@ class ReviewVerbs(OpenWorkspace):
             notes=dict(plugged.notes),
             north_star=lambda path, weeks: choose_north_star(declared, path, weeks),
         )
-        sources = (*BUILT_IN, missed_targets(declared.funnels))
-        return growth_points(setting, sources=sources, extra=plugged.candidates, closed=closed, most=limit)
+        return growth_points(setting, sources=declared.sources, extra=plugged.candidates, closed=closed, most=limit)
 
     def _declared(self) -> Declared:
-        """Metrics, the tree and the funnels of the workspace; the first tree by name where there are several."""
+        """Metrics, the tree, the funnels and the strategy of the workspace; the first tree by name if there are several."""
         from upswing.review.weekly import Declared
+        from upswing.spec.aha import AhaDefinition
+        from upswing.spec.behaviour import BehaviourDefinition
         from upswing.spec.funnel import FunnelDefinition
+        from upswing.spec.hook import HookDefinition
+        from upswing.spec.quadrants import QuadrantsDefinition
         from upswing.spec.tree import TreeDefinition, metrics_of, require_sound
 
         require_sound(self.definitions)
         trees = self.definitions.by_kind.get("tree", {})
         first = trees[min(trees)] if trees else None
         funnels = self.definitions.by_kind.get("funnel", {}).values()
+        kinds = (AhaDefinition, QuadrantsDefinition, BehaviourDefinition, HookDefinition)
+        asked = [d for kind in STRATEGY for d in self.definitions.by_kind.get(kind, {}).values()]
         return Declared(
             metrics=metrics_of(self.definitions),
             tree=first if isinstance(first, TreeDefinition) else None,
             funnels=tuple(f for f in funnels if isinstance(f, FunnelDefinition)),
+            strategy=tuple(d for d in asked if isinstance(d, kinds)),
         )
 
     def _plugged(self, *, sections: bool = True) -> Plugged:
@@ -131,6 +140,23 @@ class ReviewVerbs(OpenWorkspace):
                 shown.append(verb())
             except UpswingError:
                 continue
-        candidates = getattr(self, CANDIDATES, None)
-        notes = getattr(self, NOTES, None)
-        return Plugged(tuple(shown), tuple(candidates() if candidates else ()), notes() if notes else {})
+        candidates = [c for offered in self._offered(CANDIDATES) for c in offered]
+        notes: dict[str, tuple[Evidence, ...]] = {}
+        for offered in self._offered(NOTES):
+            for place, said in offered.items():
+                notes[place] = (*notes.get(place, ()), *said)
+        return Plugged(tuple(shown), tuple(candidates), notes)
+
+    def _offered(self, name: str) -> list[Any]:
+        """What each room's own method of this name gives; one that cannot answer yet gives nothing."""
+        from upswing.core.errors import UpswingError
+
+        found = []
+        for room in reversed(type(self).__mro__):
+            if name not in vars(room):
+                continue
+            try:
+                found.append(vars(room)[name](self))
+            except UpswingError:
+                continue
+        return found
