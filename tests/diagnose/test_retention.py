@@ -172,6 +172,13 @@ def test_days_of_23_and_25_hours_stay_one_day():
     assert rolling.cohorts[0].retained == (1, 1, 0)
 
 
+def test_a_log_that_nobody_comes_back_to_is_called_one():
+    found = retention(
+        log_of([event(u, d) for u, d in zip("abcd", (0, 1, 2, 9), strict=True)]), defined(period="day", periods=2)
+    )
+    assert str(found.verdict()).startswith("None of 3 users is back in Day 1 or later")
+
+
 def test_it_explains_itself():
     log = log_of([event("a", 0), event("a", 1.5), event("b", 1), event("c", 2.4)])
     found = retention(log, defined(period="day", periods=3, entry="first-time"))

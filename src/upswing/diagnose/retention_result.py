@@ -123,6 +123,13 @@ class RetentionResult(Result):
         if not known:
             return text("No cohort is complete yet: the log ends before the first period after a start does.")
         first, last = known[0], known[-1]
+        if first.size and not any(p.retained for p in known):
+            return text(
+                "None of {n} users is back in {lag} or later: people come to this log once, and retention has nothing to say "
+                "of it.",
+                n=f"{first.size:,}",
+                lag=self.lag_label(first.lag),
+            )
         if first is last:
             return text("{rate} are back in {lag}{interval}.", **self._words(first))
         words = {f"last_{k}": v for k, v in self._words(last).items()}
