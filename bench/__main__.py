@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from bench import pages
 from bench.generate import write_events
 from bench.peers import STEPS, ClickHouse, PlainDuckDB, create_ordered
 from bench.timing import peak_memory_gib, side_by_side
@@ -37,6 +38,7 @@ def main(sizes: list[float]) -> None:
     for millions in sizes:
         rows += measure(millions)
         write_page(rows)
+    pages.main()
     print((ROOT / "docs" / "benchmarks.md").read_text())
 
 

@@ -21,9 +21,17 @@ function prepare() {
     }
   }
   for (const go of document.querySelectorAll("[data-question] > .go")) go.hidden = true; // changes ask by themselves
-  if (document.querySelector("upswing-chart") && !customElements.get("upswing-chart")) {
-    import(own.draw).then(({ define }) => define(own.charts));
-  }
+  if (document.querySelector("upswing-chart") && !customElements.get("upswing-chart")) afterLoading(charts);
+}
+
+// The still drawings are complete: the library for lively ones waits until the page is there.
+function charts() {
+  import(own.draw).then(({ define }) => { if (!customElements.get("upswing-chart")) define(own.charts); });
+}
+
+function afterLoading(work) {
+  if (document.readyState === "complete") work();
+  else addEventListener("load", () => (window.requestIdleCallback ?? setTimeout)(work), { once: true });
 }
 
 // "g" then a letter opens a page; "/", "." and "?" open what stands at the top.
