@@ -22,7 +22,7 @@ import numpy as np
 
 from bench import pages
 from bench.generate import write_events
-from bench.peers import STEPS, ClickHouse, PlainDuckDB, create_ordered
+from bench.peers import STEPS, ClickHouse, PlainDuckDB, create_ordered, write_csv
 from bench.timing import peak_memory_gib, side_by_side
 from upswing.workspace import Workspace
 
@@ -58,6 +58,8 @@ def measure(millions: float) -> list[Row]:
     begun = time.perf_counter()
     workspace.import_events([parquet], user="user", time="time", event="event")
     note("import Parquet", "Upswing", time.perf_counter() - begun)
+    if millions <= 20:
+        _import_csv(parquet, work, note)
     begun = time.perf_counter()
     ours = workspace.funnel(steps=list(STEPS), within="7d")
     note("first question after import", "Upswing", time.perf_counter() - begun)
@@ -104,6 +106,18 @@ def measure(millions: float) -> list[Row]:
     rows.append((millions, PEAK, "Upswing", alone["peak after questions"], 0.0))
     shutil.rmtree(work, ignore_errors=True)
     return rows
+
+
+def _import_csv(parquet: Path, work: Path, note: Callable[[str, str, float], None]) -> None:
+    """The same events as text."""
+    csv = work / "events.csv"
+    write_csv(parquet, csv)
+    note("import CSV", "DuckDB CTAS", create_ordered(csv, work / "ordered_csv.duckdb"))
+    with Workspace.create(work / "ws_csv") as workspace:
+        begun = time.perf_counter()
+        workspace.import_events([csv], user="user", time="time", event="event")
+        note("import CSV", "Upswing", time.perf_counter() - begun)
+    csv.unlink()
 
 
 def against_retentioneering(parquet: Path, workspace: Workspace, note: Callable[[str, str, float], None]) -> None:

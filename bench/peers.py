@@ -56,11 +56,17 @@ class ClickHouse:
         return [line.split("\t") for line in body.split("\n")] if body else []
 
 
-def create_ordered(parquet: Path, path: Path) -> float:
+def write_csv(parquet: Path, path: Path) -> None:
+    """The file as text with a header."""
+    with duckdb.connect() as con:
+        con.execute(f"COPY (SELECT * FROM read_parquet('{parquet}')) TO '{path}' (HEADER)")
+
+
+def create_ordered(file: Path, path: Path) -> float:
     """Seconds to make a table of the file's own columns, ordered by user and time, with the memory Upswing has."""
     begun = time.perf_counter()
     with duckdb.connect(str(path), config={"memory_limit": usual_limit()}) as con:
-        con.execute(f"CREATE TABLE events AS SELECT * FROM read_parquet('{parquet}') ORDER BY \"user\", time")
+        con.execute(f"CREATE TABLE events AS SELECT * FROM '{file}' ORDER BY \"user\", time")
     return time.perf_counter() - begun
 
 

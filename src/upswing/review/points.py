@@ -47,6 +47,11 @@ class GrowthPointsResult(Result):
     def verdict(self) -> Text | str:
         """The first point with its size, or that there is none."""
         sound = [p for p in self.points if p.sound and p.gain > 0]
+        if not sound and not self.dimensions:
+            return text(
+                "No gap could be looked for but between weeks: the log has no property to compare users by. Import one with "
+                "the events (channel, platform, plan), or declare a target"
+            )
         if not sound:
             return text("No gap stands out beyond chance: there is nothing to size yet")
         return self.sentence(sound[0])
