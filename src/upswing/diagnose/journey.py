@@ -18,6 +18,7 @@ from upswing.diagnose.funnel import funnel
 from upswing.diagnose.funnel_result import FunnelResult, FunnelStep
 from upswing.diagnose.milestones import propose_milestones
 from upswing.events.log import EventLog
+from upswing.metrics.candidate import Evidence
 from upswing.spec.funnel import FunnelDefinition
 from upswing.spec.journey import Feeling, JourneyDefinition, Stage
 from upswing.spec.steps import Step
@@ -211,6 +212,37 @@ def as_funnel(definition: JourneyDefinition) -> FunnelDefinition:
     return FunnelDefinition(name=definition.name, steps=steps, window=definition.window)
 
 
+def told(definition: JourneyDefinition, notes: Sequence[Note]) -> dict[str, tuple[Evidence, ...]]:
+    """What was said in each stage, under the events that the stage leads to: where a growth point would be.
+
+    Args:
+        definition: the map.
+        notes: what users said.
+
+    Returns:
+        Event → the most telling notes, then how many there are and how it feels.
+    """
+    where = placed(definition, notes)
+    ends = [*(s.enters for s in definition.stages[1:]), definition.stages[-1].leaves]
+    found: dict[str, tuple[Evidence, ...]] = {}
+    for stage, end in zip(definition.stages, ends, strict=True):
+        said = where[stage.name]
+        if end is None or not said:
+            continue
+        quotes = [
+            Evidence("qualitative", text("“{said}” ({source})", said=n.text, source=n.source), 1)
+            for n in _most_telling(said)
+        ]
+        point = feel(definition, stage, said)[0]
+        count = text("{n} notes on “{stage}”", n=len(said), stage=stage.shown)
+        if point.score is not None:
+            count = text("{n} notes on “{stage}”; feeling {score} from {k} scores (−1 worst, 1 best)", n=len(said),
+                         stage=stage.shown, score=f"{point.score:.2f}".replace("-", "−"), k=point.n)  # fmt: skip
+        for event in end.events or ():
+            found[event] = (*quotes, Evidence("qualitative", count, len(said)))
+    return found
+
+
 def draft(log: EventLog, name: str, *, start: str | None = None, stop: str | None = None) -> dict[str, Any]:
     """A journey mined from the events, for a person to name: frequent milestones in their usual order.
 
@@ -281,8 +313,12 @@ def _stage(
 
 
 def _telling(stage: StageResult) -> list[Note]:
+    return _most_telling(stage.notes)
+
+
+def _most_telling(notes: Sequence[Note]) -> list[Note]:
     """The notes that say most: the lowest scores first, then the longest."""
-    said = [n for n in stage.notes if n.text]
+    said = [n for n in notes if n.text]
     worst = float("inf")
     return sorted(said, key=lambda n: (n.score if n.score is not None else worst, -len(n.text)))[:_QUOTES]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
@@ -13,15 +13,19 @@ from upswing.core.i18n import text
 from upswing.core.results import Caveat, Window
 from upswing.spec.files import edit_yaml, write_yaml
 from upswing.workspace.base import Moment, OpenWorkspace
+from upswing.workspace.plugs import ENDED, offered
 
 if TYPE_CHECKING:
     from upswing.diagnose.evidence import EvidenceImport
     from upswing.diagnose.journey import JourneyResult
+    from upswing.metrics.candidate import Evidence
     from upswing.spec.journey import JourneyDefinition
     from upswing.strategy.backlog import BacklogResult, Direction
     from upswing.strategy.initiatives import BoardResult
 
 
+_TOP: Final = 10
+"""Hypotheses that the weekly review shows."""
 _LINES: Final = ("touchpoints", "pains", "ideas")
 """What a stage lists, one per line."""
 
@@ -112,6 +116,7 @@ class BacklogVerbs(OpenWorkspace):
             window=self._whole_range(),
             by=by,  # type: ignore[arg-type]
             stage="all" if name else stage,
+            ended=[e for room in offered(self, ENDED) for e in room],
             baselines=baselines,
             directions=self._directions(),
             horizon_weeks=horizon,
@@ -120,6 +125,24 @@ class BacklogVerbs(OpenWorkspace):
         if name is None:
             return result
         return replace(result, ranked=tuple(r for r in result.ranked if r.hypothesis.name == name))
+
+    def growth_section(self) -> BacklogResult | None:
+        """The backlog's top ten for the weekly review; None while no hypothesis is open."""
+        found = self.hypotheses()
+        return replace(found, ranked=found.ranked[:_TOP]) if found.ranked else None
+
+    def growth_notes(self) -> Mapping[str, tuple[Evidence, ...]]:
+        """What people said, by the event that they did not get to: the evidence beside the numbers of a growth point."""
+        from upswing.diagnose.evidence import read_notes
+        from upswing.diagnose.journey import told
+        from upswing.spec.journey import JourneyDefinition
+
+        notes = read_notes(self.root)
+        found: dict[str, tuple[Evidence, ...]] = {}
+        for journey in self._all("journey"):
+            if isinstance(journey, JourneyDefinition) and notes:
+                found.update(told(journey, notes))
+        return found
 
     def initiatives(
         self, name: str | None = None, *, stage: str | None = None, today: date | str | None = None

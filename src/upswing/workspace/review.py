@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from upswing.workspace.base import Moment, OpenWorkspace
+from upswing.workspace.plugs import CANDIDATES, NOTES, SECTION, offered
 
 if TYPE_CHECKING:
-    from upswing.core.results import Result
     from upswing.metrics.candidate import Evidence
     from upswing.review.points import GrowthPointsResult
     from upswing.review.weekly import Declared, GrowthReview, Plugged
 
-SECTIONS: Final = ("experiments", "channels", "hypotheses")
-"""Verbs of other rooms that the review shows as they are, where the workspace has them and they have an answer."""
 STRATEGY: Final = ("aha", "quadrants", "behaviour", "hook")
 """Kinds of questions whose answers are growth points too."""
-CANDIDATES: Final = "growth_candidates"
-"""A room offers growth points by a method of this name on its mixin: no arguments, a list of `metrics.candidate.Candidate`.
-Several rooms may have one; all are asked."""
-NOTES: Final = "growth_notes"
-"""A room offers what people said likewise: event or stage → tuple of `metrics.candidate.Evidence`."""
 
 
 class ReviewVerbs(OpenWorkspace):
@@ -128,35 +121,12 @@ class ReviewVerbs(OpenWorkspace):
 
     def _plugged(self, *, sections: bool = True) -> Plugged:
         """What the other rooms hand over; a room that cannot answer yet is left out."""
-        from upswing.core.errors import UpswingError
         from upswing.review.weekly import Plugged
 
-        shown: list[Result] = []
-        for name in SECTIONS if sections else ():
-            verb = getattr(self, name, None)
-            if verb is None:
-                continue
-            try:
-                shown.append(verb())
-            except UpswingError:
-                continue
-        candidates = [c for offered in self._offered(CANDIDATES) for c in offered]
+        shown = [result for result in offered(self, SECTION) if result is not None] if sections else []
+        candidates = [c for room in offered(self, CANDIDATES) for c in room]
         notes: dict[str, tuple[Evidence, ...]] = {}
-        for offered in self._offered(NOTES):
-            for place, said in offered.items():
+        for room in offered(self, NOTES):
+            for place, said in room.items():
                 notes[place] = (*notes.get(place, ()), *said)
         return Plugged(tuple(shown), tuple(candidates), notes)
-
-    def _offered(self, name: str) -> list[Any]:
-        """What each room's own method of this name gives; one that cannot answer yet gives nothing."""
-        from upswing.core.errors import UpswingError
-
-        found = []
-        for room in reversed(type(self).__mro__):
-            if name not in vars(room):
-                continue
-            try:
-                found.append(vars(room)[name](self))
-            except UpswingError:
-                continue
-        return found
