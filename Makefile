@@ -9,9 +9,9 @@ SERVE ?= 1
 
 .PHONY: demo test lint bench messages clients constraints clean
 
-demo: $(VENV)/.installed ## simulate a product, import it, analyse it, write demo/report.html; then its pages, in a terminal
+demo: $(VENV)/.installed ## simulate a product, import it, analyse it, write demo/report.html, then serve its pages (SERVE=0: do not)
 	$(BIN)/upswing demo --seed $(SEED) --users $(USERS) --dir $(DIR)
-	@if [ "$(SERVE)" != 0 ] && [ -t 1 ]; then $(BIN)/upswing serve --workspace $(DIR); \
+	@if [ "$(SERVE)" != 0 ]; then $(BIN)/upswing serve --workspace $(DIR); \
 	else echo "look around: $(BIN)/upswing serve --workspace $(DIR)"; fi
 
 test: $(VENV)/.dev ## every test, on both cores
