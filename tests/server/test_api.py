@@ -221,3 +221,19 @@ def test_bodies_that_are_no_questions(client: httpx.Client) -> None:
         assert answered.json()["code"] == "UP651"
     long = client.get("/api/v1/funnel/activation", params={"where": "x" * 20_000})
     assert (long.status_code, long.json()["code"]) == (422, "UP651")
+
+
+def test_the_document_speaks_the_language_that_is_asked_for(client: httpx.Client) -> None:
+    english = client.get("/api/v1/openapi.json").json()
+    chinese = client.get("/api/v1/openapi.json", params={"lang": "zh"}).json()
+    assert client.get("/api/v1/openapi.json", headers={"Accept-Language": "zh-CN"}).json() == chinese
+    assert english["paths"].keys() == chinese["paths"].keys()
+    for verb in VERBS:
+        here, there = (document["paths"][f"/api/v1/{verb.name}"]["get"] for document in (english, chinese))
+        assert here["summary"].isascii() or "“" in here["summary"]
+        assert not there["summary"].isascii()
+        assert here["operationId"] == there["operationId"]
+        described = {p["name"]: p.get("description", "") for p in there["parameters"]}
+        for param in verb.params:
+            if not param.writes:
+                assert not described[param.flag].isascii(), param.flag

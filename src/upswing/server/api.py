@@ -53,10 +53,12 @@ class Shown(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     format: Literal["json", "csv", "html"] = Field(
-        "json", description="Form of the answer: json, csv (the main table) or html (a page)"
+        "json", description=text("Form of the answer: json, csv (the main table) or html (a page)").message
     )
-    table: _Words | None = Field(None, description="Table of the answer to give as CSV; the main one if absent")
-    lang: Literal["en", "zh-CN"] | None = Field(None, description="Language of sentences")
+    table: _Words | None = Field(
+        None, description=text("Table of the answer to give as CSV; the main one if absent").message
+    )
+    lang: Literal["en", "zh-CN"] | None = Field(None, description=text("Language of sentences").message)
 
 
 class Waiting(BaseModel):
@@ -65,9 +67,12 @@ class Waiting(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     wait: float = Field(
-        0, ge=0, le=_LONGEST_WAIT, description="Seconds to wait for the answer before a job is given instead"
+        0,
+        ge=0,
+        le=_LONGEST_WAIT,
+        description=text("Seconds to wait for the answer before a job is given instead").message,
     )
-    lang: Literal["en", "zh-CN"] | None = Field(None, description="Language of sentences")
+    lang: Literal["en", "zh-CN"] | None = Field(None, description=text("Language of sentences").message)
 
 
 def router() -> APIRouter:
@@ -168,7 +173,7 @@ async def _within(job: Job, seconds: float) -> Result | None:
 
 def _field(param: Param) -> tuple[Any, Any]:
     kind: Any = Literal[param.choices] if param.kind == "choice" else _TYPES.get(param.kind)
-    about = str(param.help) if param.default is None else f"{param.help} [{param.default}]"
+    about = param.help.message if param.default is None else f"{param.help.message} [{param.default}]"
     if param.many:
         return list[kind], Field(default_factory=list, alias=param.flag, description=about, max_length=_MOST_VALUES)
     if param.kind == "flag":
@@ -193,8 +198,8 @@ def _about(verb: Verb, way: str, *, method: str = "GET") -> dict[str, Any]:
     return {
         "methods": [method],
         "operation_id": f"{way}_{verb.method}",
-        "summary": str(verb.help),
-        "tags": [str(verb.group)],
+        "summary": verb.help.message,
+        "tags": [verb.group.message],
         "responses": answers(good),
         "response_model": None,
     }

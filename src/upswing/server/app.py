@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from starlette.exceptions import HTTPException
 
 import upswing
 from upswing.core.errors import Problem, UpswingError, UsageError
-from upswing.core.i18n import text
+from upswing.core.i18n import current_locale, text
 from upswing.server import api, asking, forwarding, health, parts
 from upswing.server.errors import NotAllowedError, no_such_address, no_such_method
 from upswing.server.headers import Surroundings, error_response
 from upswing.server.observe import Observations
+from upswing.server.openapi import in_words_of
 from upswing.server.questions import Questions
 from upswing.server.settings import ServerSettings
 from upswing.server.shapes import COMPONENTS
@@ -62,7 +64,7 @@ def _assembled(state: ServerState) -> FastAPI:
     app = FastAPI(
         title="Upswing",
         version=upswing.__version__,
-        description=str(text("Every question of the command line as an address; answers as JSON, CSV or a page.")),
+        description=text("Every question of the command line as an address; answers as JSON, CSV or a page.").message,
         openapi_url=OPENAPI,
         docs_url=None,
         redoc_url=None,
@@ -89,15 +91,16 @@ def _close(state: ServerState) -> None:
 
 
 def _describe(app: FastAPI) -> None:
-    """The OpenAPI document with the shapes that all addresses share."""
+    """The OpenAPI document with the shapes that all addresses share, in the language that is asked for."""
     made = app.openapi
 
-    def openapi() -> dict[str, Any]:
-        document = made()
-        document.setdefault("components", {}).setdefault("schemas", {}).update(COMPONENTS)
-        return document
+    @cache
+    def document(locale: str) -> dict[str, Any]:
+        found = made()
+        found.setdefault("components", {}).setdefault("schemas", {}).update(COMPONENTS)
+        return in_words_of(locale, found)
 
-    app.openapi = openapi  # type: ignore[method-assign]
+    app.openapi = lambda: document(current_locale())  # type: ignore[method-assign]
 
 
 def _observe(state: ServerState) -> None:

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
 from upswing.core.errors import UpswingError
+from upswing.core.i18n import text
 from upswing.core.results import Result
 from upswing.server.questions import Job
 from upswing.server.shapes import JOB, answers
@@ -17,7 +18,7 @@ router = APIRouter(prefix="/api/v1/jobs", tags=["Jobs"], dependencies=[Depends(n
 
 
 @router.get(
-    "/{job_id}", operation_id="job", summary="How far a question is, and its answer when it is there",
+    "/{job_id}", operation_id="job", summary=text("How far a question is, and its answer when it is there").message,
     response_model=None, responses=answers({200: JOB}),
 )  # fmt: skip
 async def look(request: Request, job_id: str) -> Response:
@@ -34,7 +35,7 @@ async def look(request: Request, job_id: str) -> Response:
 
 
 @router.delete(
-    "/{job_id}", operation_id="cancel_job", summary="Give a question up",
+    "/{job_id}", operation_id="cancel_job", summary=text("Give a question up").message,
     response_model=None, responses=answers({200: JOB}),
 )  # fmt: skip
 async def cancel(request: Request, job_id: str) -> Response:

@@ -52,7 +52,7 @@ def router() -> APIRouter:
     """``GET /api/v1/audit``."""
     found = APIRouter(prefix="/api/v1", tags=["people"], dependencies=[Depends(needs("admin"))])
 
-    @found.get("/audit", summary="Who changed what, the newest first")
+    @found.get("/audit", summary=text("Who changed what, the newest first").message)
     def entries(
         request: Request,
         before: Annotated[int | None, Query(ge=1, le=2**53)] = None,

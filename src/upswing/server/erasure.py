@@ -82,15 +82,15 @@ class Wish(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    user: str = Field(min_length=1, max_length=512, description="The user's id, or an alias of theirs.")
-    for_good: bool = Field(default=False, description="Refuse later events of the ids too.")
+    user: str = Field(min_length=1, max_length=512, description=text("The user's id, or an alias of theirs.").message)
+    for_good: bool = Field(default=False, description=text("Refuse later events of the ids too.").message)
 
 
 def router() -> APIRouter:
     """``POST /api/v1/erasure``."""
     found = APIRouter(prefix="/api/v1", tags=["operations"], dependencies=[Depends(needs("admin"))])
 
-    @found.post("/erasure", summary="Erase a user from events, aliases, quarantine and clicks")
+    @found.post("/erasure", summary=text("Erase a user from events, aliases, quarantine and clicks").message)
     def erase(request: Request, wish: Wish) -> dict[str, object]:
         state = state_of(request)
         intake = state.intake if isinstance(state.intake, Intake) else None

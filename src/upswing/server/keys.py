@@ -91,10 +91,14 @@ class NewKey(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    kind: Literal["intake", "flag"] = Field(description="intake sends events, flag reads flags.")
-    label: str = Field(min_length=1, max_length=200, description="Which app carries it.")
-    origins: list[str] = Field(default_factory=list, max_length=100, description="Pages that may use it; none = any.")
-    per_second: int | None = Field(default=None, ge=1, le=1_000_000, description="Events or requests per second.")
+    kind: Literal["intake", "flag"] = Field(description=text("intake sends events, flag reads flags.").message)
+    label: str = Field(min_length=1, max_length=200, description=text("Which app carries it.").message)
+    origins: list[str] = Field(
+        default_factory=list, max_length=100, description=text("Pages that may use it; none = any.").message
+    )
+    per_second: int | None = Field(
+        default=None, ge=1, le=1_000_000, description=text("Events or requests per second.").message
+    )
 
 
 class Rotation(BaseModel):
@@ -102,32 +106,34 @@ class Rotation(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    overlap: str = Field(default=str(OVERLAP), max_length=40, description="How long the old key holds yet.")
+    overlap: str = Field(
+        default=str(OVERLAP), max_length=40, description=text("How long the old key holds yet.").message
+    )
 
 
 def router() -> APIRouter:
     """``/api/v1/keys``."""
     found = APIRouter(prefix="/api/v1/keys", tags=["people"], dependencies=[Depends(needs("admin"))])
 
-    @found.get("", summary="Keys of apps, without their secrets")
+    @found.get("", summary=text("Keys of apps, without their secrets").message)
     def keys(request: Request) -> dict[str, object]:
         return {"keys": [key_as_dict(key) for key in facts_of(request).keys]}
 
-    @found.post("", summary="Make a key; it is shown once", status_code=201)
+    @found.post("", summary=text("Make a key; it is shown once").message, status_code=201)
     def new(request: Request, wanted: NewKey) -> dict[str, object]:
         keys = facts_of(request).keys
         secret, key = keys.new(wanted.kind, label=wanted.label, origins=wanted.origins, per_second=wanted.per_second)
         record(request, "keys.new", f"{key.kind} {key.prefix}", after=key_as_dict(key))
         return {**key_as_dict(key), "key": secret}
 
-    @found.post("/{number}/rotate", summary="Make a key that takes over from another", status_code=201)
+    @found.post("/{number}/rotate", summary=text("Make a key that takes over from another").message, status_code=201)
     def rotate(request: Request, number: Number, how: Rotation) -> dict[str, object]:
         overlap = Duration.parse(how.overlap, what="overlap", zero=True)
         secret, key = facts_of(request).keys.rotate(number, overlap=overlap)
         record(request, "keys.rotate", f"{key.kind} {key.prefix}", after=key_as_dict(key))
         return {**key_as_dict(key), "key": secret}
 
-    @found.delete("/{number}", summary="End a key now")
+    @found.delete("/{number}", summary=text("End a key now").message)
     def revoke(request: Request, number: Number) -> dict[str, object]:
         key = facts_of(request).keys.revoke(number)
         record(request, "keys.revoke", f"{key.kind} {key.prefix}", after=key_as_dict(key))

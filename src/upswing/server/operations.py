@@ -16,6 +16,7 @@ from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import FileResponse
 
+from upswing.core.i18n import text
 from upswing.core.units import DAY, MINUTE, Duration
 from upswing.events.store import EventStore
 from upswing.facts.clock import now
@@ -84,13 +85,15 @@ class BackupWish(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    secret_key: bool = Field(default=False, description="Also the key that opens the secrets of connectors.")
+    secret_key: bool = Field(
+        default=False, description=text("Also the key that opens the secrets of connectors.").message
+    )
 
 
 def _router() -> APIRouter:
     found = APIRouter(prefix="/api/v1", tags=["operations"], dependencies=[Depends(needs("admin"))])
 
-    @found.post("/backup", summary="The whole workspace as one file", response_class=FileResponse)
+    @found.post("/backup", summary=text("The whole workspace as one file").message, response_class=FileResponse)
     def make_backup(request: Request, wish: Annotated[BackupWish, Depends(_wish)]) -> FileResponse:
         state, facts = state_of(request), facts_of(request)
         handle, file = tempfile.mkstemp(suffix=".tar", prefix=".backup.", dir=state.root / "data")

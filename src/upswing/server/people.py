@@ -28,10 +28,10 @@ class NewPerson(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    email: str = Field(max_length=320, description="Address, to sign in with.")
-    name: str | None = Field(default=None, max_length=200, description="Shown name.")
-    role: Role = Field(default="viewer", description="What they may do.")
-    password: SecretStr | None = Field(default=None, description="First password; none = tokens only.")
+    email: str = Field(max_length=320, description=text("Address, to sign in with.").message)
+    name: str | None = Field(default=None, max_length=200, description=text("Shown name.").message)
+    role: Role = Field(default="viewer", description=text("What they may do.").message)
+    password: SecretStr | None = Field(default=None, description=text("First password; none = tokens only.").message)
 
 
 class Changes(BaseModel):
@@ -39,9 +39,9 @@ class Changes(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    role: Role | None = Field(default=None, description="What they may do.")
-    disabled: bool | None = Field(default=None, description="Whether they are kept out.")
-    password: SecretStr | None = Field(default=None, description="New password; their sessions end.")
+    role: Role | None = Field(default=None, description=text("What they may do.").message)
+    disabled: bool | None = Field(default=None, description=text("Whether they are kept out.").message)
+    password: SecretStr | None = Field(default=None, description=text("New password; their sessions end.").message)
 
 
 class NewToken(BaseModel):
@@ -49,9 +49,11 @@ class NewToken(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    label: str = Field(min_length=1, max_length=200, description="What it is for.")
-    role: Literal["viewer", "editor", "admin"] | None = Field(default=None, description="At most your own.")
-    lifetime: str | None = Field(default=None, max_length=40, description="How long it holds, e.g. 90d.")
+    label: str = Field(min_length=1, max_length=200, description=text("What it is for.").message)
+    role: Literal["viewer", "editor", "admin"] | None = Field(
+        default=None, description=text("At most your own.").message
+    )
+    lifetime: str | None = Field(default=None, max_length=40, description=text("How long it holds, e.g. 90d.").message)
 
 
 def router() -> APIRouter:
@@ -65,18 +67,20 @@ def router() -> APIRouter:
 def _add_people(found: APIRouter) -> None:
     admin = [Depends(needs("admin"))]
 
-    @found.get("/people", summary="Who may sign in", dependencies=admin)
+    @found.get("/people", summary=text("Who may sign in").message, dependencies=admin)
     def people(request: Request) -> dict[str, object]:
         return {"people": [person_as_dict(person) for person in facts_of(request).people]}
 
-    @found.post("/people", summary="Let somebody in", status_code=201, dependencies=admin)
+    @found.post("/people", summary=text("Let somebody in").message, status_code=201, dependencies=admin)
     def add(request: Request, wanted: NewPerson) -> dict[str, object]:
         password = None if wanted.password is None else wanted.password.get_secret_value()
         person = facts_of(request).people.add(wanted.email, role=wanted.role, name=wanted.name, password=password)
         record(request, "people.add", person.email, after=person_as_dict(person))
         return person_as_dict(person)
 
-    @found.patch("/people/{email}", summary="Change a role or password, or keep somebody out", dependencies=admin)
+    @found.patch(
+        "/people/{email}", summary=text("Change a role or password, or keep somebody out").message, dependencies=admin
+    )
     def change(request: Request, email: Email, changes: Changes) -> dict[str, object]:
         people = facts_of(request).people
         before = person = people.get(email)
@@ -89,7 +93,7 @@ def _add_people(found: APIRouter) -> None:
         record(request, "people.change", person.email, before=person_as_dict(before), after=person_as_dict(person))
         return person_as_dict(person)
 
-    @found.delete("/people/{email}", summary="Remove somebody", status_code=204, dependencies=admin)
+    @found.delete("/people/{email}", summary=text("Remove somebody").message, status_code=204, dependencies=admin)
     def remove(request: Request, email: Email) -> Response:
         person = facts_of(request).people.remove(email)
         record(request, "people.remove", person.email, before=person_as_dict(person))
@@ -97,11 +101,11 @@ def _add_people(found: APIRouter) -> None:
 
 
 def _add_tokens(found: APIRouter) -> None:
-    @found.get("/tokens", summary="Your personal tokens, without their secrets")
+    @found.get("/tokens", summary=text("Your personal tokens, without their secrets").message)
     def tokens(request: Request, person: Viewer) -> dict[str, object]:
         return {"tokens": [token_as_dict(token) for token in facts_of(request).tokens.of(_member(person))]}
 
-    @found.post("/tokens", summary="Make a personal token; it is shown once", status_code=201)
+    @found.post("/tokens", summary=text("Make a personal token; it is shown once").message, status_code=201)
     def new(request: Request, person: Viewer, wanted: NewToken) -> dict[str, object]:
         if bearer(request) is not None:
             raise NotAllowedError(text("a token cannot make tokens"), hint=text("sign in with your password"))
@@ -110,7 +114,7 @@ def _add_tokens(found: APIRouter) -> None:
         record(request, "tokens.new", made[1].prefix, after=token_as_dict(made[1]))
         return {**token_as_dict(made[1]), "token": made[0]}
 
-    @found.delete("/tokens/{number}", summary="End one of your personal tokens", status_code=204)
+    @found.delete("/tokens/{number}", summary=text("End one of your personal tokens").message, status_code=204)
     def revoke(request: Request, person: Viewer, number: Annotated[int, Path(ge=1, le=2**53)]) -> Response:
         facts_of(request).tokens.revoke(_member(person), number)
         record(request, "tokens.revoke", str(number))

@@ -16,6 +16,7 @@ from fastapi import APIRouter, Depends, Path
 from starlette.requests import Request
 
 from upswing.core.errors import UpswingError
+from upswing.core.i18n import text
 from upswing.core.units import Duration
 from upswing.facts.database import Facts
 from upswing.facts.jobs import ScheduledJob
@@ -195,17 +196,17 @@ def router(schedule: Schedule) -> APIRouter:
     """``/api/v1/scheduled-jobs``."""
     found = APIRouter(prefix="/api/v1/scheduled-jobs", tags=["operations"], dependencies=[Depends(needs("admin"))])
 
-    @found.get("", summary="Jobs that come round")
+    @found.get("", summary=text("Jobs that come round").message)
     def listed(request: Request) -> dict[str, object]:
         return {"jobs": [job_as_dict(job) for job in facts_of(request).jobs]}
 
-    @found.post("/{name}/run", summary="Run a job as soon as nothing else does", status_code=202)
+    @found.post("/{name}/run", summary=text("Run a job as soon as nothing else does").message, status_code=202)
     def run(request: Request, name: Name) -> dict[str, object]:
         job = schedule.run_soon(name)
         record(request, "jobs.run", name)
         return job_as_dict(job)
 
-    @found.post("/{name}/cancel", summary="Ask a run under way to end")
+    @found.post("/{name}/cancel", summary=text("Ask a run under way to end").message)
     def cancel(request: Request, name: Name) -> dict[str, object]:
         facts_of(request).jobs.get(name)
         cancelled = schedule.cancel(name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from upswing.core.i18n import text
+
 _TEXT: Final = {"type": "string"}
 _MAYBE_TEXT: Final = {"type": ["string", "null"]}
 _PROBLEM: Final = {
@@ -17,7 +19,7 @@ _PROBLEM: Final = {
 }  # fmt: skip
 _ERROR: Final = {
     "type": "object",
-    "description": "The one shape of every error.",
+    "description": text("The one shape of every error.").message,
     "properties": {
         "ok": {"const": False}, "error": _TEXT, "code": {"type": "string", "pattern": "^UP[0-9]{3}$"},
         "errors": {"type": "array", "items": _PROBLEM}, "request": _TEXT,
@@ -31,7 +33,7 @@ _WINDOW: Final = {
 }
 _RESULT: Final = {
     "type": "object",
-    "description": "The verb's own fields, and how they were computed.",
+    "description": text("The verb's own fields, and how they were computed.").message,
     "properties": {
         "definition": {"type": "object"}, "window": _WINDOW, "method": _TEXT,
         "sql": {"type": "array", "items": _TEXT},
@@ -64,7 +66,7 @@ COMPONENTS: Final[dict[str, Any]] = {"Error": _ERROR, "Result": _RESULT, "Asked"
 """Shapes that many addresses share; under ``components/schemas`` of the document."""
 
 ANSWER: Final[dict[str, Any]] = {
-    "description": "The answer",
+    "description": text("The answer").message,
     "content": {
         "application/json": {"schema": {"$ref": "#/components/schemas/Result"}},
         "text/csv": {"schema": _TEXT},
@@ -72,13 +74,13 @@ ANSWER: Final[dict[str, Any]] = {
     },
 }
 JOB: Final[dict[str, Any]] = {
-    "description": "The question is being answered; look under Location",
+    "description": text("The question is being answered; look under Location").message,
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Asked"}}},
 }
 _FAILURES: Final = {
-    400: "The request cannot be read", 401: "Sign in first", 403: "Not allowed", 404: "Not there",
-    409: "Not possible now", 413: "Too large", 422: "The question cannot be answered as asked",
-    429: "Too many at once; see Retry-After", 500: "A mistake of the server", 503: "Not possible now",
+    400: text("The request cannot be read"), 401: text("Sign in first"), 403: text("Not allowed"), 404: text("Not there"),
+    409: text("Not possible now"), 413: text("Too large"), 422: text("The question cannot be answered as asked"),
+    429: text("Too many at once; see Retry-After"), 500: text("A mistake of the server"), 503: text("Not possible now"),
 }  # fmt: skip
 
 
@@ -86,7 +88,7 @@ def answers(good: dict[int, dict[str, Any]]) -> dict[int | str, dict[str, Any]]:
     """What an address may answer with: what it says itself, and every error in the one shape."""
     found: dict[int | str, dict[str, Any]] = {
         status: {
-            "description": meaning,
+            "description": meaning.message,
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
         }
         for status, meaning in _FAILURES.items()

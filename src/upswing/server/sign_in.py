@@ -105,24 +105,26 @@ class Credentials(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    email: str = Field(max_length=320, description="Address.")
-    password: SecretStr = Field(max_length=1000, description="Password.")
+    email: str = Field(max_length=320, description=text("Address.").message)
+    password: SecretStr = Field(max_length=1000, description=text("Password.").message)
 
 
 def router() -> APIRouter:
     """Signing in and out, and who is signed in."""
     found = APIRouter(tags=["sign-in"])
 
-    @found.post("/api/v1/session", summary="Sign in", status_code=201)
+    @found.post("/api/v1/session", summary=text("Sign in").message, status_code=201)
     def sign_in(request: Request, given: Credentials) -> Response:
         session, cookie = _begin(request, given.email, given.password.get_secret_value())
         return _with_cookie(request, JSONResponse(_me(session.person, session.csrf), status_code=201), cookie)
 
-    @found.delete("/api/v1/session", summary="Sign out", status_code=204, dependencies=[Depends(needs("viewer"))])
+    @found.delete(
+        "/api/v1/session", summary=text("Sign out").message, status_code=204, dependencies=[Depends(needs("viewer"))]
+    )
     def sign_out(request: Request) -> Response:
         return _end(request, Response(status_code=204))
 
-    @found.get("/api/v1/me", summary="Who is asking, and the token that changes need")
+    @found.get("/api/v1/me", summary=text("Who is asking, and the token that changes need").message)
     def me(request: Request, person: Annotated[Person, Depends(needs("viewer"))]) -> dict[str, object]:
         return _me(person, getattr(request.state, "csrf", ""))
 
