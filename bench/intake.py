@@ -218,9 +218,7 @@ def flat(event: dict[str, object]) -> dict[str, object]:
 
 def wait_for_log(port: int, total: int) -> None:
     for _ in range(6000):
-        found = httpx.get(f"http://127.0.0.1:{port}/metrics").text
-        written = [line for line in found.splitlines() if line.startswith("upswing_intake_written_events")]
-        if written and float(written[0].split()[-1]) >= total:
+        if gauge(port, "upswing_intake_written_events") >= total:
             return
         time.sleep(0.1)
     raise TimeoutError("the log does not get the events")
@@ -239,8 +237,12 @@ def quantiles(seconds: Sequence[float]) -> str:
     return f"p50 {cuts[49] * 1e3:,.0f} ms, p99 {cuts[98] * 1e3:,.0f} ms, most {max(seconds) * 1e3:,.0f} ms"
 
 
-def soak(minutes: float, rate: float, per_request: int, *, ask: bool) -> None:
+def soak(minutes: float, rate: float, per_request: int, *, ask: bool, engine_memory: str | None) -> None:
     work = Path(tempfile.mkdtemp(prefix="upswing-soak-"))
+    if engine_memory is not None:
+        Workspace.create(work / "ws").close()
+        with (work / "ws" / "upswing.yml").open("a", encoding="utf-8") as file:
+            file.write(f"engine: {{memory: {engine_memory}}}\n")
     answers, asked = Answers(), Answers()
     stop = threading.Event()
     with serving(work / "ws") as (port, key, process):
@@ -261,12 +263,12 @@ def soak(minutes: float, rate: float, per_request: int, *, ask: bool) -> None:
             thread.start()
         while time.perf_counter() < end:
             time.sleep(min(15.0, max(0.1, end - time.perf_counter())))
-            line(process, answers, asked, time.perf_counter() - begun)
+            line(port, process, answers, asked, time.perf_counter() - begun)
         stop.set()
         for thread in threads:
             thread.join()
         wait_for_log(port, answers.events)
-        line(process, answers, asked, time.perf_counter() - begun)
+        line(port, process, answers, asked, time.perf_counter() - begun)
     print(f"requests {quantiles(answers.seconds)}; turned away {answers.turned_away}")
     print(f"funnel   {quantiles(asked.seconds)} over {len(asked.seconds)} answers")
     check(work / "ws" / "data" / "events.duckdb", answers.events)
@@ -285,13 +287,22 @@ def ask_on(port: int, stop: threading.Event, asked: Answers) -> None:
                 print(answer.text[:300], flush=True)
 
 
-def line(process: psutil.Process, answers: Answers, asked: Answers, seconds: float) -> None:
+def line(port: int, process: psutil.Process, answers: Answers, asked: Answers, seconds: float) -> None:
+    """Memory of the server, and of that what grows with the log: the columns that questions read, and DuckDB's cache."""
     memory = process.memory_full_info()
+    columns, engine = (gauge(port, name) / 2**20 for name in ("upswing_columns_bytes", "upswing_engine_bytes"))
     print(
         f"{seconds:7.0f} s  {answers.events:>12,} events  private {memory.uss / 2**20:7,.0f} MiB"
-        f"  resident {memory.rss / 2**20:7,.0f} MiB  funnels {len(asked.seconds)}",
+        f"  resident {memory.rss / 2**20:7,.0f} MiB  columns {columns:5,.0f}  engine {engine:5,.0f}"
+        f"  funnels {len(asked.seconds)}",
         flush=True,
     )
+
+
+def gauge(port: int, name: str) -> float:
+    """A figure of the server's own, 0 before it is there."""
+    found = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+    return next((float(line.split()[-1]) for line in found.splitlines() if line.startswith(name)), 0.0)
 
 
 def main() -> None:
@@ -305,11 +316,14 @@ def main() -> None:
     long.add_argument("--rate", type=float, default=10_000, help="events per second")
     long.add_argument("--per-request", type=int, default=500)
     long.add_argument("--no-questions", action="store_true")
+    long.add_argument("--engine-memory", help="DuckDB's limit, e.g. 256MB")
     given = parser.parse_args()
     if given.kind == "throughput":
         throughput(given.events, given.per_request)
     else:
-        soak(given.minutes, given.rate, given.per_request, ask=not given.no_questions)
+        soak(
+            given.minutes, given.rate, given.per_request, ask=not given.no_questions, engine_memory=given.engine_memory
+        )
 
 
 if __name__ == "__main__":

@@ -93,6 +93,11 @@ class LiveLog:
             self._in_background.start()
         return held
 
+    def column_bytes(self) -> int:
+        """Memory of the mapped columns that the latest questions read; 0 before the first one."""
+        held = self._engine
+        return 0 if held is None else held.column_bytes()
+
     def refresh(self) -> LiveEngine:
         """The log as of now."""
         with self._lock:
@@ -283,6 +288,14 @@ class LiveEngine(DuckDBEngine):
             for code, number in enumerate(np.bincount(spine.codes, minlength=len(spine.events)).tolist()):
                 counts[spine.events[code]] += number
         self._schema = self._described(self.spine(), counts)
+
+    def column_bytes(self) -> int:
+        """Memory of the mapped columns."""
+        spine = self._spine
+        if spine is None:
+            return 0
+        columns = (spine.users, spine.offsets, spine.times, spine.codes, spine.order, spine.parity)
+        return sum(column.nbytes for column in columns if column is not None)
 
     def close(self) -> None:
         """Let go of what was read; the instance stays."""

@@ -107,6 +107,8 @@ def _observe(state: ServerState) -> None:
     seen, questions, storage = state.observations, state.questions, state.storage
     seen.gauge("upswing_questions_open", "Questions that wait or run.", lambda: questions.waiting)
     seen.gauge("upswing_answers_kept_bytes", "Memory of answers that are kept, about.", lambda: questions.kept_bytes)
+    seen.gauge("upswing_columns_bytes", "Memory of the columns that questions read.", storage.column_bytes)
+    seen.gauge("upswing_engine_bytes", "Memory of the engine, within engine.memory.", storage.engine_bytes)
     state.ready["log"] = storage.problem
 
 
