@@ -1,14 +1,18 @@
-"""How often the growth review finds what is planted in the demo, over seeds; and how often it sees what is not there.
+"""How often the growth review finds what is planted in the demo, and how often its intervals hold the truth.
 
-    python -m bench.growth_points --users 20000 --seeds 20
+    python -m bench.growth_points                      # 20 seeds of the demo, then 400 simulated products
+    python -m bench.growth_points --seeds 5 --null     # worlds without the broken step
+    python -m bench.growth_points --products 1000 --seeds 0
 
-Prints one line per size for docs/guide/growth-review.md:
+Prints the figures of docs/guide/growth-review.md:
 
-* the broken step (phone verification on Android 3.2.0) leads the growth points, by name, or as the same users' platform
-  and weeks;
-* the mix shift (reward_wall, from 8 June) is found as the first segment of activation's fall, and told to be mix;
-* the tracking break (iOS, 14 and 15 April) is found; any other break is a false alarm;
-* in a world without the broken step, the leading point must not be that step on Android.
+* the broken step (phone verification on Android 3.2.0) leads the growth points, by name or as the same users' platform;
+* the aha behaviour (3 entries within 2 days) is a growth point, the report view that only correlates is none;
+* no sound point names a week of the mix shift (from 8 June) or of the tracking break (14 and 15 April): both move rates
+  that nobody lost;
+* the mix shift is told to be mix, and its segment (reward_wall) is the first that is named; the tracking break is found,
+  and any other break is a false alarm;
+* over simulated products whose gain is known exactly: the share of intervals that hold it.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -23,16 +28,20 @@ from pathlib import Path
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
+from bench.growth_coverage import cover
 from upswing import Workspace
 from upswing.demo.definitions import DEFINITIONS
-from upswing.demo.model import MODEL, Model
 from upswing.demo.fill import MILESTONES
+from upswing.demo.model import MODEL, Model
 from upswing.demo.simulate import write_parquet
 from upswing.metrics.explain import ChangeResult
 from upswing.metrics.tracking import tracking_breaks
+from upswing.review.sizing import GrowthPoint
 
 PLACE = "phone_verified"
 EXACT = "platform = android, app_version = 3.2.0"
+SHIFT, BREAK = "2026-06-", "2026-04-13"
+"""First days of the weeks of the mix shift, and of the tracking break."""
 
 
 def world(folder: Path, *, seed: int, users: int, model: Model) -> Workspace:
@@ -52,50 +61,61 @@ def world(folder: Path, *, seed: int, users: int, model: Model) -> Workspace:
 
 def judge(ws: Workspace, found: Counter[str]) -> None:
     """Ask the verbs and note what they found."""
-    points = [p for p in ws.growth_points().points if p.sound]
-    first = points[0].candidate if points else None
-    names = [] if first is None else [first.who, *points[0].also]
-    found["step_first"] += first is not None and first.place == PLACE and first.who == EXACT
-    found["step_first_by_any_name"] += (
-        first is not None and first.place == PLACE and all("android" in n or "3.2.0" in n for n in names[:1])
-    )
-    found["step_listed"] += any(p.candidate.place == PLACE and EXACT in (p.candidate.who, *p.also) for p in points)
+    points = [p for p in ws.growth_points().points if p.sound and p.gain > 0]
+    _judge_points(points, found)
     change = ws.explain_change(
         "activation_rate", start="2026-06-08", stop="2026-06-29", against="2026-05-18..2026-06-08"
     )
     assert isinstance(change, ChangeResult)
-    found["shift_beyond_chance"] += change.beyond_chance
-    found["shift_found_first"] += bool(change.findings) and dict(change.findings[0].condition) == {
-        "channel": "reward_wall"
-    }
-    found["shift_other_segment"] += any("channel" not in f.condition for f in change.findings)
-    found["shift_told_as_mix"] += any(s.dimension == "channel" and s.warning for s in change.splits)
+    segments = [dict(f.condition) for f in change.findings]
+    found["mix shift: the fall is beyond chance"] += change.beyond_chance
+    found["mix shift: its channel is named first"] += segments[:1] == [{"channel": "reward_wall"}]
+    found["mix shift: another segment is named"] += any("channel" not in s for s in segments)
+    found["mix shift: told to be mix"] += any(s.dimension == "channel" and s.warning is not None for s in change.splits)
     lo, hi = ws.log.resolve_range()
     breaks = tracking_breaks(ws.log, start=lo, stop=hi, dimensions=("platform", "app_version", "channel"))
     true = [b for b in breaks if (b.event, b.group, b.first, b.last) == (PLACE, "ios", "2026-04-14", "2026-04-15")]
-    found["break_found"] += bool(true)
-    found["breaks_false"] += len(breaks) - len(true)
+    found["tracking break: found, with its days"] += bool(true)
+    found["tracking break: false alarms"] += len(breaks) - len(true)
+
+
+def _judge_points(points: list[GrowthPoint], found: Counter[str]) -> None:
+    first = points[0].candidate if points else None
+    there = first is not None and first.place == PLACE
+    who = "" if first is None else first.who
+    found["broken step: first, by its exact name"] += there and who == EXACT
+    found["broken step: first, as these users' platform or version"] += there and ("android" in who or "3.2.0" in who)
+    names = [" ".join((str(p.candidate.who), p.candidate.place, *p.also)) for p in points]
+    found["aha: a point, by its behaviour and count"] += any("3 × entry_created" in n for n in names)
+    found["decoy: recommended"] += any("report_viewed" in n for n in names)
+    found["mix shift: recommended"] += any(SHIFT in str(p.candidate.who) for p in points)
+    found["tracking break: recommended"] += any(BREAK in str(p.candidate.who) for p in points)
 
 
 def main() -> None:
-    """Run the seeds and print the counts."""
+    """Run the seeds and the products, and print the counts."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--null", action="store_true", help="a world without the broken step")
+    parser.add_argument("--products", type=int, default=400, help="simulated products with a known gain")
+    parser.add_argument("--null", action="store_true", help="demo worlds without the broken step")
     given = parser.parse_args()
     model = replace(MODEL, broken_factor=1.0) if given.null else MODEL
     found: Counter[str] = Counter()
+    begun = time.perf_counter()
     for seed in range(100, 100 + given.seeds):
         with (
             tempfile.TemporaryDirectory() as folder,
             world(Path(folder), seed=seed, users=given.users, model=model) as ws,
         ):
             judge(ws, found)
-        sys.stderr.write(f"seed {seed}: {dict(found)}\n")
-    sys.stdout.write(
-        f"{given.users} users, {given.seeds} seeds{', no broken step' if given.null else ''}: {dict(found)}\n"
-    )
+        sys.stderr.write(f"seed {seed}: {time.perf_counter() - begun:.0f} s {dict(found)}\n")
+    if given.seeds:
+        sys.stdout.write(f"{given.users} users, {given.seeds} seeds{', no broken step' if given.null else ''}\n")
+        sys.stdout.writelines(f"  {what}: {times}\n" for what, times in found.items())
+    if given.products:
+        sys.stdout.write(f"{given.products} simulated products\n")
+        sys.stdout.writelines(f"  {what}: {figure}\n" for what, figure in cover(given.products).items())
 
 
 if __name__ == "__main__":

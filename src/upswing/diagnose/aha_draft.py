@@ -9,6 +9,9 @@ from typing import Final
 
 from ruamel.yaml import YAML
 
+from upswing.core.i18n import Text, text
+from upswing.core.numbers import format_count, format_rate
+from upswing.core.results import show
 from upswing.core.units import Duration
 from upswing.diagnose.aha_search import Finding
 from upswing.stats.power import proportion_variance, sample_size
@@ -24,16 +27,53 @@ class Experiment:
     """A draft.
 
     Attributes:
+        name: id of the hypothesis.
+        state: what users lack.
+        trace: what shows it, with its numbers.
+        lever: what to change.
         effect: expected gain in the outcome rate of everybody in the treated arm, in share points.
+        low: exceeded nine times in ten.
+        high: exceeded once in ten.
         base_rate: outcome rate of everybody now.
         users: users needed in both arms together, for 80 % power at 95 % confidence.
-        yaml: the draft as a definition file.
+        uptake: share of those without the behaviour whom the nudge is assumed to bring to it.
     """
 
+    name: str
+    state: Text
+    trace: Text
+    lever: Text
     effect: float
+    low: float
+    high: float
     base_rate: float
     users: int
-    yaml: str
+    uptake: float
+
+    @property
+    def yaml(self) -> str:
+        """The draft as a definition file, in the language in force."""
+        body = {
+            "kind": "hypothesis", "name": self.name, "state": str(self.state), "trace": str(self.trace),
+            "lever": str(self.lever), "baseline": round(self.base_rate, 5),
+            "forecast": {
+                "low": round(self.low, 5), "likely": round(self.effect, 5), "high": round(self.high, 5),
+                "scale": "absolute", "source": "growth_point",
+            },
+        }  # fmt: skip
+        notes = (
+            text("A correlation until an experiment is over: {n} users in two equal arms, 80 % power at 95 %.",
+                 n=format_count(self.users)),
+            text("The forecast assumes that a nudge brings {share} of the others to it, and that all of it is cause.",
+                 share=format_rate(self.uptake, digits=0)),
+        )  # fmt: skip
+        out = io.StringIO()
+        out.writelines(f"# {note}\n" for note in notes)
+        writer = YAML()
+        writer.width = 110
+        writer.allow_unicode = True
+        writer.dump(body, out)
+        return out.getvalue()
 
 
 def experiment(
@@ -58,38 +98,21 @@ def experiment(
     if not 0 < effect < 1 - base:
         return None
     need = sample_size(effect, proportion_variance(base), treatment_variance=proportion_variance(base + effect))
-    users = math.ceil(float(need.total))
-    return Experiment(effect, base, users, _written(found, behaviour, count, window, outcome, uptake, effect, users))
-
-
-def _written(
-    found: Finding, behaviour: str, count: int, window: Duration, outcome: str, uptake: float, effect: float, users: int
-) -> str:
-    without = 1 - found.shown / found.users
     spread = (found.adjusted.upper - found.adjusted.lower) / (2 * _Z95) * uptake * without
-    body = {
-        "kind": "hypothesis",
-        "name": _name(behaviour, count),
-        "state": "New users have not felt the value yet.",
-        "trace": f"{without:.0%} do not reach {count} x {behaviour} within {window}. Of those who do, "
-        f"{found.rate_with:.1%} reach {outcome}, of the others {found.rate_without:.1%}; "
-        f"within like users the difference is {found.adjusted.estimate * 100:.1f} pp.",
-        "lever": f"Bring new users to {count} x {behaviour} within {window}.",
-        "baseline": round(found.rate_with * (1 - without) + found.rate_without * without, 5),
-        "forecast": {
-            "low": round(effect - _Z80 * spread, 5), "likely": round(effect, 5), "high": round(effect + _Z80 * spread, 5),
-            "scale": "absolute", "source": "growth_point",
-        },
-    }  # fmt: skip
-    out = io.StringIO()
-    out.write(f"# A correlation until an experiment is over: {users:,} users in two equal arms, 80 % power at 95 %.\n")
-    out.write(
-        f"# The forecast assumes that a nudge brings {uptake:.0%} of the others to it, and that all of it is cause.\n"
-    )
-    writer = YAML()
-    writer.width = 110
-    writer.dump(body, out)
-    return out.getvalue()
+    words = {"behaviour": behaviour, "count": count, "window": window}
+    return Experiment(
+        name=_name(behaviour, count),
+        state=text("New users have not felt the value yet."),
+        trace=text(
+            "{without} do not reach {count} × {behaviour} within {window}. Of those who do, {rate} reach {outcome}, of the "
+            "others {other}; within like users the difference is {difference}.",
+            without=format_rate(without, digits=0), rate=format_rate(found.rate_with), outcome=outcome,
+            other=format_rate(found.rate_without), difference=show(found.adjusted.estimate, "difference"), **words,
+        ),
+        lever=text("Bring new users to {count} × {behaviour} within {window}.", **words),
+        effect=effect, low=effect - _Z80 * spread, high=effect + _Z80 * spread, base_rate=base,
+        users=math.ceil(float(need.total)), uptake=uptake,
+    )  # fmt: skip
 
 
 def _name(behaviour: str, count: int) -> str:

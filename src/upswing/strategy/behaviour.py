@@ -272,6 +272,11 @@ def _caveats(definition: BehaviourDefinition, model: FactorModel, study: _Study)
         Caveat("observed", text("levels are read from behaviour: a gain is what users at a good level do more, not what "
                                 "moving users there would cause; test it")),
     ]  # fmt: skip
+    notes.append(
+        Caveat("triggers_before", text("triggers, messages received among them, are those of the {back} before; what is "
+                                       "received while the behaviour is counted is not in the model, since whoever is more "
+                                       "active may be sent more", back=definition.back))
+    )  # fmt: skip
     notes += [
         Caveat("signal_dropped", text("signal {name} left out: it {reason}", name=d.name, reason=d.reason))
         for d in study.dropped
