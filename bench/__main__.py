@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import pages
+from bench import aha, pages
 from bench.generate import write_events
 from bench.peers import STEPS, ClickHouse, PlainDuckDB, create_ordered, write_csv
 from bench.timing import peak_memory_gib, side_by_side
@@ -39,6 +39,7 @@ def main(sizes: list[float]) -> None:
         rows += measure(millions)
         write_page(rows)
     pages.main()
+    aha.main(min(sizes), 500)
     print((ROOT / "docs" / "benchmarks.md").read_text())
 
 
