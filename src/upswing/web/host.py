@@ -5,11 +5,12 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from starlette.requests import Request
 
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from upswing.workspace import Workspace
 
 Arguments = Mapping[str, object]
+_MARKS: Final = 1000
+
+
+class StillAskedError(Exception):
+    """An answer takes longer than a page waits; it is computed on, under the mark it was asked with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ class Host:
     def __init__(self, state: ServerState) -> None:
         self.state = state
         self.demo = False
-        self._marked: dict[str, Job] = {}
+        self._marked: dict[str, tuple[tuple[str, dict[str, object]], Job]] = {}
         self._secret = secrets.token_urlsafe(24)
 
     @property
@@ -70,28 +76,40 @@ class Host:
         """Whether a form comes from a page of ours."""
         return hmac.compare_digest(token.encode(), self.token(request).encode())
 
-    def ask(self, verb_name: str, arguments: Arguments, *, mark: str = "") -> Result:
+    def ask(self, verb_name: str, arguments: Arguments, *, mark: str = "", patience: float | None = None) -> Result:
         """The answer of a verb; from memory where neither data nor definitions have changed.
 
         Args:
             verb_name: what is asked.
             arguments: of the workspace's method.
-            mark: under which `job` finds it while it is computed.
+            mark: under which `job` finds it while it is computed; the same question under the same mark goes on waiting for
+                the computation that is under way.
+            patience: seconds to wait; until it is there if absent.
 
         Raises:
             CancelledError: UP861 it was given up.
+            StillAskedError: it takes longer than that, and goes on.
         """
-        job = self.state.questions.ask(verb(verb_name), arguments)
-        if mark:
-            self._marked[mark] = job
-        try:
-            return job.future.result()
-        finally:
-            self._marked.pop(mark, None)
+        asked = (verb_name, dict(arguments))
+        known, job = self._marked.get(mark, (None, None))
+        if job is None or known != asked:
+            job = self.state.questions.ask(verb(verb_name), arguments)
+        self._remember(mark, asked, job)
+        if not wait([job.future], patience).done:
+            raise StillAskedError
+        self._marked.pop(mark, None)
+        return job.future.result()
+
+    def _remember(self, mark: str, asked: tuple[str, dict[str, object]], job: Job) -> None:
+        if not mark:
+            return
+        self._marked[mark] = (asked, job)
+        while len(self._marked) > _MARKS:  # whoever went away while waiting
+            self._marked.pop(next(iter(self._marked)), None)
 
     def job(self, mark: str) -> Job | None:
         """The question that is computed under a mark."""
-        return self._marked.get(mark)
+        return self._marked.get(mark, (None, None))[1]
 
     @contextmanager
     def opened(self) -> Iterator[Workspace]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -16,6 +18,7 @@ from upswing.core.calendar import Calendar
 from upswing.core.errors import UpswingError
 from upswing.core.i18n import Text, current_locale, normalise_locale, text
 from upswing.core.numbers import format_date
+from upswing.core.results import Result
 from upswing.engines.base import LogSchema
 from upswing.server.headers import language_of
 from upswing.server.state import Person, Role
@@ -27,6 +30,7 @@ DENSITIES: Final = ("comfortable", "compact")
 SHARED: Final = ("from", "to", "compare", "segment")
 """Keys of the address that every page shares: links in the navigation carry them on."""
 
+PATIENCE: Final = 0.7
 Query = Sequence[tuple[str, str]]
 
 
@@ -57,12 +61,14 @@ class View:
         host: the server.
         person: who asks.
         form: fields of a posted form.
+        begun: when it came, by the monotonic clock.
     """
 
     request: Request
     host: Host
     person: Person
     form: FormData = field(default_factory=FormData)
+    begun: float = field(default_factory=time.monotonic)
 
     @cached_property
     def locale(self) -> str:
@@ -120,6 +126,27 @@ class View:
     def to(self, path: str, **changes: object) -> str:
         """Address of another page about the same range and segment."""
         return address(path, {**self.shared, **{k.rstrip("_"): v for k, v in changes.items()}})
+
+    @cached_property
+    def mark(self) -> str:
+        """What the questions of this page are called, to ask how far they are and to give them up."""
+        given = self.request.headers.get("x-ask", "")
+        return given if 0 < len(given) <= 64 else secrets.token_urlsafe(16)
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds that a page waits for an answer before it shows that it is waited for; a part of a page waits on."""
+        if "hx-request" in self.request.headers:
+            return None
+        return max(0.0, PATIENCE - (time.monotonic() - self.begun))
+
+    def ask(self, verb_name: str, arguments: Mapping[str, object]) -> Result:
+        """The answer of a verb, waited for as long as this page waits.
+
+        Raises:
+            StillAskedError: it takes longer; the page is to come back for it under `mark`.
+        """
+        return self.host.ask(verb_name, arguments, mark=self.mark, patience=self.patience)
 
     def again(self, **changes: object) -> str:
         """This page's address with other values; None or an empty value removes a key."""

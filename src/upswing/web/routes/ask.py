@@ -22,6 +22,7 @@ from upswing.web.behind import links_behind
 from upswing.web.boards import board_of
 from upswing.web.compared import compare, side_by_side
 from upswing.web.forms import ELSEWHERE, Field, Query, arguments, asked, fields
+from upswing.web.host import StillAskedError
 from upswing.web.render import render
 from upswing.web.rooms import asked_verbs, page_of
 from upswing.web.shown import Shown, shown
@@ -118,14 +119,21 @@ def question(view: View, *, chosen: Verb) -> Response:
         query = [*first_question(view, chosen), *query]
     named = next((v for k, v in query if k == "name"), "") if _is_named(chosen) else ""
     form = fields(chosen, query)
-    s, problem, result = _answer(view, chosen, query, suggested)
-    extras = _extras(view, chosen, query, result) if result is not None else {}
+    s: Shown | None = None
+    problem: Problem | None = None
+    extras: dict[str, Any] = {}
+    waiting = ""
+    try:
+        s, problem, result = _answer(view, chosen, query, suggested)
+        extras = _extras(view, chosen, query, result) if result is not None else {}
+    except StillAskedError:
+        s, waiting = None, view.mark
     listed, first, rest = _arranged(chosen, form)
     return render(
         view,
         "ask.html",
         status=200 if problem is None else 422 if not suggested else 200,
-        page=page_of(chosen), s=s, problem=problem, suggested=suggested, query=list(query), named=named,
+        page=page_of(chosen), s=s, waiting=waiting, problem=problem, suggested=suggested, query=list(query), named=named,
         saved=_saved(view, chosen), listed=[] if named else listed, first=first, rest=rest,
         rest_used=any(f.value for f in rest), savable=_savable(chosen, query, named),
         open_as=_open_as(view, chosen, named), **{"profile": None, "compared": None, "board": (), **extras},
@@ -167,7 +175,7 @@ def _answer(
     view: View, chosen: Verb, query: Query, suggested: bool
 ) -> tuple[Shown | None, Problem | None, Result | None]:
     try:
-        result = view.host.ask(chosen.name, arguments(chosen, query), mark=_mark(view))
+        result = view.ask(chosen.name, arguments(chosen, query))
     except UpswingError as error:
         return None, problem_of(error), None
     except TypeError:
@@ -177,12 +185,6 @@ def _answer(
     links = links_behind(chosen.name, query, result)
     before = _previous(view, chosen, query, result)
     return shown(result, links=links.get, annotations=view.host.annotations(), before=before), None, result
-
-
-def _mark(view: View) -> str:
-    """What the page's script calls this question, to ask how far it is and to give it up."""
-    given = view.request.headers.get("x-ask", "")
-    return given if len(given) <= 64 else ""
 
 
 def _extras(view: View, chosen: Verb, query: Query, result: Result) -> dict[str, Any]:
@@ -199,7 +201,7 @@ def _extras(view: View, chosen: Verb, query: Query, result: Result) -> dict[str,
 
 def _profile_note(view: View, chosen: Verb, query: Query, result: Result, profile: str) -> ProfileNote | None:
     try:
-        ours = view.host.ask(chosen.name, arguments(chosen, [(k, v) for k, v in query if k != "profile"]))
+        ours = view.ask(chosen.name, arguments(chosen, [(k, v) for k, v in query if k != "profile"]))
     except UpswingError:
         return None
     words = str(
@@ -228,7 +230,7 @@ def _previous(view: View, chosen: Verb, query: Query, result: Result) -> Result 
     before = [(k, v) for k, v in query if k not in ("from", "to")]
     before += [("from", (window.start - length).isoformat()), ("to", window.start.isoformat())]
     try:
-        return view.host.ask(chosen.name, arguments(chosen, before))
+        return view.ask(chosen.name, arguments(chosen, before))
     except UpswingError:
         return None
 

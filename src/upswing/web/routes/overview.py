@@ -12,10 +12,13 @@ from upswing.core.errors import UpswingError
 from upswing.core.i18n import Text, text
 from upswing.core.results import Result, Table
 from upswing.report.tables import Links, table_html
+from upswing.server.errors import NotFoundError
 from upswing.verbs import verb
 from upswing.web.behind import links_behind
+from upswing.web.brief import BRIEF, brief
 from upswing.web.forms import arguments
 from upswing.web.headlines import Headline, headline, moved_most
+from upswing.web.host import StillAskedError
 from upswing.web.render import render
 from upswing.web.routes.ask import first_question
 from upswing.web.shown import Figure, Numbers, Shown, shown
@@ -39,14 +42,30 @@ class Section:
 
 
 def mount(pages: Pages) -> None:
-    """The front page."""
+    """The front page, and those of its parts that come after it."""
     pages.get("/", overview)
+    pages.get("/-/overview/{part}", part)
 
 
 def overview(view: View) -> Response:
     """Headlines, what moved, and one section per question."""
     if view.empty:
         return render(view, "start.html", page=None)
+    try:
+        return _overview(view)
+    except StillAskedError:
+        return render(view, "overview.html", waiting=view.mark, brief=())
+
+
+def part(view: View) -> Response:
+    """A part of the overview that came after it."""
+    name = str(view.request.path_params["part"])
+    if name not in BRIEF:
+        raise NotFoundError(text("there is no question '{name}'", name=name))
+    return render(view, "overview_part.html", part=brief(view, name))
+
+
+def _overview(view: View) -> Response:
     ranged = [(k, v) for k, v in view.query if k in ("from", "to", "segment")]
     asked: dict[str, Query] = {
         "lifecycle": [("period", "week"), *ranged],
@@ -58,7 +77,7 @@ def overview(view: View) -> Response:
     problems: dict[str, Problem] = {}
     for name, query in asked.items():
         try:
-            answers[name] = view.host.ask(name, arguments(verb(name), query))
+            answers[name] = view.ask(name, arguments(verb(name), query))
         except UpswingError as error:
             problems[name] = problem_of(error)
     strip = _headlines(view, answers)
@@ -69,7 +88,8 @@ def overview(view: View) -> Response:
     sections = [_section(view, name, titles[name], query, answers, problems) for name, query in asked.items()]
     main = answers.get("lifecycle")
     return render(
-        view, "overview.html", strip=strip, moved=[str(s) for s in moved_most(strip)], sections=sections,
+        view, "overview.html", waiting="", brief=[brief(view, name, at_once=True) for name in BRIEF],
+        strip=strip, moved=[str(s) for s in moved_most(strip)], sections=sections,
         verdict=str(main.verdict()) if main is not None else "",
         window=next((s.s.window for s in sections if s.s), ""), timezone=view.calendar.timezone,
     )  # fmt: skip

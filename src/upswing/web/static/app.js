@@ -108,32 +108,43 @@ function removeStep(event) {
   form.dispatchEvent(new Event("change", { bubbles: true }));
 }
 
-// While an answer is on its way: how long already, and a way to stop waiting.
+// While an answer is on its way: how long already, how far, and a way to give it up. A question of a form shows it beside
+// the form and leaves the answer before in its place; a part of a page that waits (data-waiting) shows it inside.
 function progress() {
-  let timer = 0, mark = "";
+  const waits = new Map(); // who asked -> { mark, timer }
+  const asks = (element) => element.matches?.("[data-question], [data-waiting]");
+  const place = (asker) => asker.matches("[data-question]") ? document.getElementById("progress") : asker.querySelector(".progress");
   document.addEventListener("htmx:config:request", (event) => {
-    if (!event.target.matches?.("[data-question]")) return;
-    mark = crypto.randomUUID?.() ?? String(Math.random());
+    const asker = event.target;
+    if (!asks(asker)) return;
+    const mark = asker.dataset.waiting || (crypto.randomUUID?.() ?? String(Math.random()));
+    clearInterval(waits.get(asker)?.timer);
+    waits.set(asker, { mark });
     event.detail.ctx.request.headers["X-Ask"] = mark;
   });
   document.addEventListener("htmx:before:request", (event) => {
-    if (!event.target.matches?.("[data-question]")) return;
+    const wait = waits.get(event.target);
+    if (!wait) return;
     const since = performance.now();
-    const out = document.querySelector("#progress output");
+    const out = place(event.target)?.querySelector("output");
     let share = null, ticks = 0;
-    clearInterval(timer);
-    timer = setInterval(async () => {
+    wait.timer = setInterval(async () => {
       const seconds = (performance.now() - since) / 1000;
-      out.textContent = `${seconds.toFixed(1)} s${share === null ? "" : ` · ${Math.round(100 * share)}%`}`;
+      if (out) out.textContent = `${seconds.toFixed(1)} s${share === null ? "" : ` · ${Math.round(100 * share)}%`}`;
       if (seconds < 1 || ++ticks % 5) return;
-      const answer = await fetch(`/-/asked/${mark}`);
+      const answer = await fetch(`/-/asked/${wait.mark}`);
       if (answer.ok) share = (await answer.json()).progress;
     }, 100);
   });
-  document.addEventListener("htmx:finally:request", () => clearInterval(timer));
+  document.addEventListener("htmx:finally:request", (event) => {
+    clearInterval(waits.get(event.target)?.timer);
+    waits.delete(event.target);
+  });
   document.addEventListener("click", (event) => {
-    if (!event.target.closest("[data-cancel]")) return;
-    fetch(`/-/asked/${mark}`, { method: "POST", body: new URLSearchParams({ token: document.getElementById("progress").dataset.token }) });
-    htmx.trigger(document.querySelector("[data-question]"), "htmx:abort");
+    const shown = event.target.closest("[data-cancel]")?.closest(".progress");
+    const [asker, wait] = [...waits].find(([one]) => shown && place(one) === shown) ?? [];
+    if (!asker) return;
+    fetch(`/-/asked/${wait.mark}`, { method: "POST", body: new URLSearchParams({ token: shown.dataset.token }) });
+    if (asker.matches("[data-question]")) htmx.trigger(asker, "htmx:abort"); // what waits inside is told by its answer
   });
 }
