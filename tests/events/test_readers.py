@@ -4,8 +4,11 @@ import json
 import sys
 
 import pyarrow as pa
+import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.events.conftest import rows_of
 from upswing.core.calendar import Calendar
@@ -13,6 +16,7 @@ from upswing.core.errors import DataError
 from upswing.events.importer import import_arrow, import_files
 from upswing.events.mapping import ColumnMapping
 from upswing.events.quarantine import quarantined
+from upswing.events.store import EventStore
 
 CSV = "user,time,event,city\n张,2026-01-01,点击,上海\n李,2026-01-02,付款,北京\n"
 
@@ -62,7 +66,7 @@ def test_line_breaks_inside_quotes(store, load):
 
 
 def test_packed(store, tmp_path):
-    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(CSV.encode()))
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(CSV.encode(), mtime=0))
     assert import_files(store, [tmp_path / "a.csv.gz"], calendar=Calendar()).rows_added == 2
     other = CSV.replace("2026", "2027").encode()
     (tmp_path / "b.csv.zst").write_bytes(pa.compress(other, codec="zstd", asbytes=True))
@@ -70,7 +74,7 @@ def test_packed(store, tmp_path):
 
 
 def test_packed_and_in_gb18030(store, tmp_path):
-    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(CSV.encode("gb18030")))
+    (tmp_path / "a.csv.gz").write_bytes(gzip.compress(CSV.encode("gb18030"), mtime=0))
     import_files(store, [tmp_path / "a.csv.gz"], calendar=Calendar())
     assert {r[3] for r in rows_of(store, "city")} == {"上海", "北京"}
 
@@ -115,6 +119,48 @@ def test_json_lines_nested(store, load):
         (3, "invalid_json", "not json"),
         (4, "invalid_json", "[1]"),
     ]
+
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers(-9, 9)
+    | st.floats(-9, 9).map(lambda x: round(x, 2))
+    | st.text('a7張"', max_size=3)
+)
+OBJECTS = st.dictionaries(
+    st.sampled_from(["n", "s", "a/b", "deep"]), SCALARS | st.dictionaries(st.just("x"), SCALARS, max_size=1), max_size=3
+)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@settings(max_examples=25, deadline=None)
+@given(objects=st.lists(OBJECTS, min_size=1, max_size=6))
+def test_a_column_of_json_is_read_as_json_lines_are(tmp_path_factory, kind, objects):
+    folder = tmp_path_factory.mktemp("objects")
+    rows = [{"user": f"u{i}", "time": "2026-01-01", "event": "x", "props": p} for i, p in enumerate(objects)]
+    table = pa.Table.from_pylist([{**r, "props": json.dumps(r["props"], ensure_ascii=False)} for r in rows])
+    (folder / "lines.jsonl").write_text("\n".join(json.dumps(r) for r in rows))
+    pq.write_table(table, folder / "text.parquet")
+    csv.write_csv(table, folder / "text.csv")
+    found = []
+    for name in ("lines.jsonl", f"text.{kind}"):
+        with EventStore.create(folder / name.replace(".", "_") / "log.duckdb", memory="1GB") as store:
+            import_files(store, [folder / name], calendar=Calendar())
+            known = {n: p for n, p in store.properties().items() if n.startswith("props.")}
+            names = sorted(known)
+            found.append(({n: known[n].type for n in names}, rows_of(store, *(known[n].column for n in names))))
+    assert found[0] == found[1]
+
+
+def test_text_that_only_looks_like_json_stays_text(store, load):
+    load('user,time,event,note\na,2026-01-01,x,"{""p"": 1}"\nb,2026-01-01,x,{not json}\nc,2026-01-01,x,\n')
+    assert [r[3] for r in rows_of(store, "note")] == ['{"p": 1}', "{not json}", None]
+
+
+def test_a_column_of_json_beside_a_column_of_the_same_name_stays_text(store, load):
+    summary = load('user,time,event,p,p.n\na,2026-01-01,x,"{""n"": 1}",2\n')
+    assert summary.new_properties == {"p": "text", "p.n": "integer"}
 
 
 def test_a_json_array(store, load):
@@ -183,7 +229,7 @@ def test_naive_parquet_times_are_in_the_zone_of_the_workspace(store, load):
         (b"   \n\n", "a.csv", "UP323"),
         (parquet(TABLE)[:-20], "a.parquet", "UP325"),
         (b"PAR1", "a.parquet", "UP325"),
-        (gzip.compress(CSV.encode())[:-12], "a.csv.gz", "UP325"),
+        (gzip.compress(CSV.encode(), mtime=0)[:-12], "a.csv.gz", "UP325"),
         (b"user,time,event,time\na,2026-01-01,x,2\n", "a.csv", "UP326"),
         (b"a,2026-01-01,1\nb,2026-01-02,2\n", "a.csv", "UP327"),
         (b"{}\n{}\n", "a.jsonl", "UP323"),

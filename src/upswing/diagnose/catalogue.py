@@ -135,9 +135,9 @@ def describe_events(store: EventStore, calendar: Calendar, event: str | None = N
         carried = tuple(p for p in found.properties if p.name in entry.properties)
         found = Catalogue((entry,), carried)
     findings = tuple(f for f in check_quality(store, calendar) if event is None or f.event == event)
-    return EventsResult(
-        how=_how(store, calendar, found, begun), catalogue=found, findings=findings, calendar=calendar, event=event
-    )
+    span = (min(e.first_time for e in found.events), max(e.last_time for e in found.events)) if found.events else None
+    how = _how(store, calendar, span, begun, events=sum(e.events for e in found.events))
+    return EventsResult(how=how, catalogue=found, findings=findings, calendar=calendar, event=event)
 
 
 def describe_log(log: EventLog, event: str | None = None) -> EventsResult:
@@ -228,20 +228,25 @@ def describe_quarantine(
     """
     begun = clock.perf_counter()
     rows = tuple(quarantined(store, reason=reason, limit=limit))
-    how = replace(_how(store, calendar, Catalogue((), ()), begun), caveats=(), events=None)
+    how = replace(_how(store, calendar, _span(store), begun), caveats=())
     return QuarantineResult(how=how, rows=rows, counts=count_by_reason(store))
 
 
-def _how(store: EventStore, calendar: Calendar, found: Catalogue, begun: float) -> HowComputed:
+def _span(store: EventStore) -> tuple[int, int] | None:
+    first, last = store.row("SELECT epoch_us(min(time)), epoch_us(max(time)) FROM events")
+    return None if first is None else (int(str(first)), int(str(last)))
 
-    first = min((e.first_time for e in found.events), default=0)
-    last = max((e.last_time for e in found.events), default=DAY)
-    caveats = () if found.events else (Caveat("empty", text("the log has no events yet")),)
+
+def _how(
+    store: EventStore, calendar: Calendar, span: tuple[int, int] | None, begun: float, *, events: int | None = None
+) -> HowComputed:
+    first, last = span or (0, DAY)
+    caveats = () if span else (Caveat("empty", text("the log has no events yet")),)
     return HowComputed(
         definition={"log": store.path.name},
         window=Window(calendar.local(first), calendar.local(last), calendar.timezone),
         method=text("Counts over the whole log, as recorded"),
-        events=sum(e.events for e in found.events),
+        events=events,
         data_as_of=calendar.local(last),
         engine="duckdb",
         caveats=caveats,

@@ -8,7 +8,7 @@ from typing import Final
 
 from upswing.engines.base import Property
 from upswing.events.prepare import Prepared
-from upswing.events.readers import ROW
+from upswing.events.staged import ROW
 from upswing.events.statements import Fragment, listed, literal, name, statement
 from upswing.events.store import EventStore
 from upswing.events.types import PHYSICAL

@@ -22,7 +22,8 @@ from upswing.events.erasure import refuse_erased
 from upswing.events.files import InputFile, expand
 from upswing.events.mapping import ColumnMapping
 from upswing.events.prepare import OnProposal, Prepared, prepare
-from upswing.events.readers import ROW, Staged, drop, places, stage, stage_table
+from upswing.events.readers import drop, places, stage, stage_table
+from upswing.events.staged import ROW, Staged
 from upswing.events.statements import Fragment, listed, literal, name, statement
 from upswing.events.store import EventStore, Progress, spill_folder
 from upswing.events.summary import REASONS, ImportSummary

@@ -12,7 +12,7 @@ from upswing.core.errors import DataError
 from upswing.core.i18n import text
 from upswing.engines.base import Property, PropertyType
 from upswing.events.mapping import ROLES, ColumnMapping, Proposal, resolve_mapping
-from upswing.events.readers import SourceColumn, Staged
+from upswing.events.staged import SourceColumn, Staged
 from upswing.events.statements import Fragment, listed, literal, statement
 from upswing.events.store import EventStore
 from upswing.events.times import (

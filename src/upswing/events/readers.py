@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
 from typing import Final, cast
@@ -18,19 +18,15 @@ from numpy.typing import NDArray
 
 from upswing.core.errors import DataError, EngineError
 from upswing.core.i18n import Text, text
-from upswing.engines.base import PropertyType
 from upswing.events.files import InputFile, head_of, literal_path, recognise_encoding, transcode
+from upswing.events.json_objects import Leaf, leaves_of, with_objects_parted
 from upswing.events.mapping import ColumnMapping, likely_time
+from upswing.events.staged import ROW, Reject, SourceColumn, Staged
 from upswing.events.statements import Fragment, listed, literal, name, statement
 from upswing.events.store import EventStore, engine_errors, spill_folder
 from upswing.events.times import TimeFormat, wall_micros
 
-ROW: Final = name("__row")
-"""Column of every staged relation: 0-based number of the row in its file."""
-
 _ISO: Final = name("__iso")
-_MAX_COLUMNS: Final = 1000
-_MAX_KEYS: Final = 200
 _SNIFFED: Final = (",", "\t", ";", "|")
 _numbers = count(1)
 _REJECTED: Final = {
@@ -42,81 +38,6 @@ _REJECTED: Final = {
     "INVALID ENCODING": "invalid_encoding",
     "INVALID UNICODE": "invalid_encoding",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class SourceColumn:
-    """A column of a staged file.
-
-    Args:
-        name: as in the file; nested fields with dots.
-        column: its expression in the staged relation.
-        type: None for text whose type is still to be found.
-        strings: for JSON: expression that tells whether the value was written in quotes.
-        naive: for times that are typed already: whether they carry no zone.
-        iso: for text that is named like a time: its reading as ISO (`times.wall_micros`), made while the file was read, so
-            that it is not read again and again.
-    """
-
-    name: str
-    column: Fragment
-    type: PropertyType | None = None
-    strings: Fragment | None = None
-    naive: bool = False
-    iso: Fragment | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """A row that could not even be split into columns. `record` counts the file's records from 1."""
-
-    record: int | None
-    reason: str
-    message: Text | str
-    raw: str | None
-
-
-@dataclass(slots=True)
-class Staged:
-    """A file in the staging area.
-
-    Args:
-        source: as the user named it.
-        digest: SHA-256 of the file; None for tables.
-        relation: where its rows are; with the columns of `columns` and `ROW`.
-        columns: the file's columns.
-        rows: number of rows, rejected ones not counted.
-        first_line: record of row 0, counted from 1 with the header.
-        rejects: rows that are not in the relation.
-        messages: what the user should know.
-        tables: temporary tables to drop in the end.
-        quoted: whether a row may span several lines, with line breaks inside quotes.
-        origins: file and line of each row, where they are known from before.
-    """
-
-    source: str
-    digest: str | None
-    relation: Fragment
-    columns: tuple[SourceColumn, ...]
-    rows: int
-    first_line: int = 1
-    rejects: list[Reject] = field(default_factory=list)
-    messages: list[Text] = field(default_factory=list)
-    tables: list[Fragment] = field(default_factory=list)
-    quoted: bool = False
-    origins: Sequence[tuple[str, int | None]] = ()
-
-    def record(self, row: int) -> int:
-        """Number of a row's record in the file: from 1, rejected ones counted."""
-        at = self.first_line + row
-        for rejected in self.rejected:
-            at += rejected <= at
-        return at
-
-    @property
-    def rejected(self) -> list[int]:
-        """Records of the rejected rows, ascending."""
-        return sorted(r.record for r in self.rejects if r.record is not None)
 
 
 def stage(store: EventStore, file: InputFile, *, given: ColumnMapping | None = None) -> Staged:
@@ -131,9 +52,9 @@ def stage(store: EventStore, file: InputFile, *, given: ColumnMapping | None = N
         DataError: UP323 no rows, UP324 encoding, UP325 truncated or damaged, UP326 duplicate header, UP327 no header.
     """
     if file.kind == "parquet":
-        return _stage_parquet(store, file)
+        return with_objects_parted(store, _stage_parquet(store, file))
     if file.kind == "csv":
-        return _stage_csv(store, file, given)
+        return with_objects_parted(store, _stage_csv(store, file, given))
     return _stage_json(store, file, None if given is None else given.encoding)
 
 
@@ -402,13 +323,6 @@ def _stage_json(store: EventStore, file: InputFile, encoding: str | None) -> Sta
     return Staged(file.source, file.digest, relation, columns, rows, 1, rejects, messages, tables)
 
 
-@dataclass(frozen=True, slots=True)
-class _Leaf:
-    name: str
-    pointer: str
-    nested: bool
-
-
 def _read_array(store: EventStore, file: InputFile, path: Path, lines: Fragment) -> None:
     try:
         store.run(
@@ -458,31 +372,12 @@ def _read_lines(store: EventStore, path: Path, lines: Fragment) -> list[Reject]:
     return found
 
 
-def _leaves(store: EventStore, file: InputFile, lines: Fragment) -> list[_Leaf]:
+def _leaves(store: EventStore, file: InputFile, lines: Fragment) -> list[Leaf]:
     structure = store.value(statement("SELECT json_group_structure(j) FROM {t}", t=lines))
     root = json.loads(str(structure)) if structure is not None else None
     if not isinstance(root, dict) or not root:
         raise DataError(text("{source} holds no JSON objects with fields", source=file.source), code="UP323")
-    found: list[_Leaf] = []
-    _walk(root, "", "", found)
-    if len(found) > _MAX_COLUMNS:
-        found = []
-        for key, below in root.items():
-            found.append(_Leaf(key, "/" + _escaped(key), isinstance(below, dict | list)))
-    return found
-
-
-def _walk(node: Mapping[str, object], prefix: str, pointer: str, found: list[_Leaf]) -> None:
-    for key, below in node.items():
-        dotted, at = prefix + key, pointer + "/" + _escaped(key)
-        if isinstance(below, dict) and 0 < len(below) <= _MAX_KEYS:
-            _walk(below, dotted + ".", at, found)
-        else:
-            found.append(_Leaf(dotted, at, isinstance(below, dict | list) or below == "JSON"))
-
-
-def _escaped(key: str) -> str:
-    return key.replace("~", "~0").replace("/", "~1")
+    return leaves_of(root)
 
 
 # -- Parquet and tables -------------------------------------------------------------------------------------------

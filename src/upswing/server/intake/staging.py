@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from upswing.engines.base import PropertyType
 from upswing.events.mapping import ColumnMapping
-from upswing.events.readers import ROW, SourceColumn, Staged
+from upswing.events.staged import ROW, SourceColumn, Staged
 from upswing.events.statements import Fragment, listed, literal, name, statement
 from upswing.events.store import EventStore, engine_errors
 from upswing.events.types import EXACT
