@@ -30,6 +30,7 @@ class Headline:
         spark: the last periods as a line.
         href: the page that knows more.
         doc: what it means.
+        people: the users it counts; empty where they cannot be listed.
     """
 
     label: str
@@ -40,6 +41,7 @@ class Headline:
     spark: Markup
     href: str
     doc: str
+    people: str = ""
 
 
 def headline(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from starlette.responses import Response
@@ -14,8 +14,9 @@ from upswing.core.results import Result, Table
 from upswing.report.tables import Links, table_html
 from upswing.server.errors import NotFoundError
 from upswing.verbs import verb
-from upswing.web.behind import links_behind
+from upswing.web.behind import link_behind, links_behind
 from upswing.web.brief import BRIEF, brief
+from upswing.web.compared import Direction
 from upswing.web.forms import arguments
 from upswing.web.headlines import Headline, headline, moved_most
 from upswing.web.host import StillAskedError
@@ -80,7 +81,7 @@ def _overview(view: View) -> Response:
             answers[name] = view.ask(name, arguments(verb(name), query))
         except UpswingError as error:
             problems[name] = problem_of(error)
-    strip = _headlines(view, answers)
+    strip = _headlines(view, asked, answers)
     titles = {
         "lifecycle": text("Where active users come from"), "retention": text("Who comes back"),
         "funnel": text("The main path"), "stickiness": text("How often they come"),
@@ -102,21 +103,23 @@ def _retention(view: View) -> Query:
     return [("start", "*"), ("return", "*"), ("period", "week"), ("periods", "8"), ("entry", "first-ever")]
 
 
-def _headlines(view: View, answers: dict[str, Result]) -> list[Headline]:
+def _headlines(view: View, asked: dict[str, Query], answers: dict[str, Result]) -> list[Headline]:
+    """The strip: each number leads to the page that defines it and, where its users can be listed, to them."""
+    chosen: list[tuple[str, str, Text, Direction, str]] = [
+        ("lifecycle", "active", text("Weekly active users"), "up", ""),
+        ("lifecycle", "new", text("New users"), "up", ""),
+        ("lifecycle", "dormant", text("Gone quiet"), "down", ""),
+        ("retention", "lag_1", text("Back after a week"), "up", "size"),
+    ]
     found = []
-    if "lifecycle" in answers:
-        table = answers["lifecycle"].tables()[0]
-        here = view.to("/lifecycle", period="week")
-        found += [
-            headline(table, "active", href=here, better="up", label=text("Weekly active users")),
-            headline(table, "new", href=here, better="up", label=text("New users")),
-            headline(table, "dormant", href=here, better="down", label=text("Gone quiet")),
-        ]
-    if "retention" in answers:
-        table = answers["retention"].tables()[0]
-        if any(c.key == "lag_1" for c in table.columns):
-            label = text("Back after a week")
-            found.append(headline(table, "lag_1", href=view.to("/retention"), better="up", label=label, of="size"))
+    for name, key, label, better, whole in chosen:
+        table = answers[name].tables()[0] if name in answers else None
+        if table is None or not any(c.key == key for c in table.columns):
+            continue
+        href = view.to(f"/{name}", **_grouped(asked[name]))
+        made = headline(table, key, href=href, better=better, label=label, of=whole)
+        people = link_behind(name, asked[name], answers[name], table, made.period, key)
+        found.append(replace(made, people=people))
     return found
 
 
