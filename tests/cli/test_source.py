@@ -130,3 +130,32 @@ def test_a_server_that_cannot_be_reached(tmp_path):
         ask(tmp_path, "lifecycle")
     assert caught.value.code == "UP702"
     assert "secret" not in str(caught.value)
+
+
+def test_a_password_comes_from_the_environment(tmp_path, monkeypatch):
+    driver = pytest.importorskip("clickhouse_connect")
+    said = {}
+
+    def get_client(**options):
+        said.update(options)
+        raise ConnectionError("nobody there")
+
+    monkeypatch.setattr(driver, "get_client", get_client)
+    monkeypatch.delenv("APP_PASSWORD", raising=False)
+    (tmp_path / "upswing.yml").write_text(
+        "schema: 1\nengine: {type: clickhouse, url: 'clickhouse://reader:${APP_PASSWORD}@db.internal:8124/app'}\n"
+    )
+    with pytest.raises(UpswingError) as caught:
+        ask(tmp_path, "lifecycle")
+    assert caught.value.code == "UP820"
+    monkeypatch.setenv("APP_PASSWORD", "p@ss/word")
+    with pytest.raises(UpswingError) as caught:
+        ask(tmp_path, "lifecycle")
+    assert caught.value.code == "UP702"
+    assert "p@ss" not in str(caught.value)
+    assert (said["password"], said["host"], said["port"], said["username"]) == (
+        "p@ss/word",
+        "db.internal",
+        8124,
+        "reader",
+    )

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 import pyarrow as pa
@@ -328,8 +328,8 @@ class Server:
             self._client = clickhouse_connect.get_client(
                 host=parts.hostname or "localhost",
                 port=parts.port or (8443 if secure else 8123),
-                username=parts.username or "default",
-                password=parts.password or "",
+                username=unquote(parts.username or "default"),
+                password=unquote(parts.password or ""),
                 database=parts.path.strip("/") or "default",
                 secure=secure,
                 settings=dict(CLICKHOUSE_SETTINGS),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from upswing.core.environment import with_environment
 from upswing.core.errors import EngineError
 from upswing.core.i18n import text
 from upswing.engines.base import Engine
@@ -20,13 +21,14 @@ def open_engine(root: str | Path, project: WorkspaceSpec | None = None) -> Engin
         project: the workspace's settings; default: the embedded log at its usual place.
 
     Raises:
+        DefinitionError: UP820 the URL names an environment variable that is not set.
         EngineError: UP701 locked, UP702 cannot be opened, UP706 an engine that is not available here.
     """
     if isinstance(root, str) and "://" in root:
         return _by_url(root)
     settings = project or WorkspaceSpec()
     if settings.engine.url is not None:
-        return _by_url(settings.engine.url)
+        return _by_url(with_environment(settings.engine.url, what="engine.url", in_url=True))
     if settings.engine.type in ("clickhouse", "spark"):
         raise EngineError(
             text("engine '{kind}' needs a URL", kind=settings.engine.type),

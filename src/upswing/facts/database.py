@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from sqlalchemy import text as sql_text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from upswing.core.environment import with_environment
 from upswing.core.errors import DefinitionError, EngineError, UpswingError
 from upswing.core.i18n import text
 from upswing.facts.alerts import Alerts
@@ -31,7 +31,6 @@ from upswing.facts.tokens import Tokens
 
 DEFAULT_FILE: Final = Path("data") / "facts.sqlite"
 _LOCKS: Final = {name: f"LOCK TABLE {name} IN EXCLUSIVE MODE" for name in METADATA.tables}
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
 class Facts:
@@ -137,29 +136,6 @@ class Facts:
         self.close()
 
 
-def with_environment(value: str, *, what: str) -> str:
-    """Put environment variables in the place of ``${NAME}``.
-
-    Args:
-        value: text with variables.
-        what: what it is, for the message.
-
-    Raises:
-        DefinitionError: UP820 a variable that is not set.
-    """
-
-    def looked_up(match: re.Match[str]) -> str:
-        found = os.environ.get(match[1])
-        if found is None:
-            raise DefinitionError(
-                text("{what} names the environment variable {name}, which is not set", what=what, name=match[1]),
-                code="UP820",
-            )
-        return found
-
-    return _VARIABLE.sub(looked_up, value)
-
-
 def _sqlite(path: Path) -> Engine:
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))  # hashes of passwords are nobody else's business
@@ -184,7 +160,7 @@ def _sqlite(path: Path) -> Engine:
 
 def _by_url(url: str) -> Engine:
     try:
-        made = make_url(with_environment(url, what="facts.url"))
+        made = make_url(with_environment(url, what="facts.url", in_url=True))
     except ArgumentError:
         raise DefinitionError(text("facts.url is not a database URL"), code="UP820") from None  # it may hold a password
     if made.get_backend_name() == "postgresql":

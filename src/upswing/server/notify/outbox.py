@@ -9,12 +9,13 @@ from datetime import datetime, time, timedelta
 from typing import Final
 
 from upswing.core.calendar import Calendar
+from upswing.core.environment import with_environment
 from upswing.core.errors import UpswingError, UsageError, did_you_mean
 from upswing.core.i18n import Text, text, use_locale
 from upswing.core.units import HOUR, MINUTE
 from upswing.facts.alerts import Alert, Severity
 from upswing.facts.clock import now
-from upswing.facts.database import Facts, with_environment
+from upswing.facts.database import Facts
 from upswing.facts.secrets import Secret
 from upswing.server.notify.channels import Message, send
 from upswing.server.outgoing import Outgoing
