@@ -186,6 +186,8 @@ def test_a_change_needs_post(client: httpx.Client) -> None:
     done = client.post("/api/v1/users?wait=60", json={"segment": "habit", "save": "kept"})
     assert done.status_code == 200
     assert client.get("/api/v1/segments/kept").status_code == 200
+    entries = client.get("/api/v1/audit", params={"action": "workspace"}).json()["entries"]
+    assert [(e["action"], e["target"]) for e in entries] == [("workspace.users", "save kept")]
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from tests.server.workspaces import copied
 from upswing.cli.main import main
 from upswing.core.errors import DataError, EngineError, UsageError
 from upswing.core.i18n import use_locale
+from upswing.facts.database import Facts
 from upswing.workspace import Workspace
 from upswing.workspace.holder import FOLDER, NOTE, Holder, holder_of, locked, write_note
 from upswing.workspace.remote import call
@@ -193,3 +194,14 @@ def test_a_question_under_way_is_answered_before_the_server_stops(demo: Path, tm
         assert server.wait(timeout=60) == 0
     assert asking.returncode == 0
     assert json.loads(said)["definition"] is not None
+
+
+def test_changes_through_a_server_are_in_its_audit_log(demo: Path, tmp_path: Path) -> None:
+    root = copied(demo, tmp_path / "ws")
+    with served(root), Workspace.open(root) as workspace:
+        workspace.funnel("activation")
+        workspace.alias("phone", "somebody")
+        with pytest.raises(UsageError):
+            workspace.users("nosuch")
+    with Facts.open(root) as facts:
+        assert [(e.who, e.action) for e in facts.audit.entries(action="workspace")] == [("local", "workspace.alias")]

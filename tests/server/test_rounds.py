@@ -212,6 +212,8 @@ def test_compaction_changes_no_answer_and_is_not_done_for_nothing(
         before = made.state.questions.ask(*asked).future.result().to_dict()
         assert "compact" in made.after(DAY + HOUR)
         assert runs() == "1"
+        assert isinstance(made.facts, Facts)
+        assert [(e.who, e.action) for e in made.facts.audit.entries()] == [("upswing", "log.compact")]
         after = made.state.questions.ask(*asked).future.result().to_dict()
         assert after["steps"] == before["steps"]
         with made.state.storage.writing() as store:

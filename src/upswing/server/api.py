@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import Future
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -21,6 +22,7 @@ from upswing.core.i18n import text
 from upswing.core.results import Result
 from upswing.report.html import page
 from upswing.server.asking import accepted, answered
+from upswing.server.audit import facts_of, who
 from upswing.server.headers import REPORT_POLICY
 from upswing.server.questions import Job
 from upswing.server.shapes import ANSWER, JOB, answers
@@ -154,6 +156,8 @@ def _starter(verb: Verb) -> Endpoint:
         if change:
             needs("editor")(request)
         job = await run_in_threadpool(state_of(request).questions.ask, verb, given, change=change)
+        if change:
+            _note(request, verb, given, job)
         result = await _within(job, waiting.wait)
         return accepted(job) if result is None else JSONResponse(await run_in_threadpool(result.to_dict))
 
@@ -161,6 +165,19 @@ def _starter(verb: Verb) -> Endpoint:
         "request": Request, "body": body_of(verb), "waiting": Annotated[Waiting, Query()],
         "person": Annotated[object, Depends(needs("viewer"))],
     })  # fmt: skip
+
+
+def _note(request: Request, verb: Verb, given: Mapping[str, object], job: Job) -> None:
+    """A change into the audit log, when it has been made."""
+    written = [f"{p.key} {given[p.key]}"[:200] for p in verb.params if p.writes and p.key in given]
+    by, where = who(request), request.client.host if request.client else None
+    facts = facts_of(request)
+
+    def made(future: Future[Result]) -> None:
+        if future.exception() is None:
+            facts.audit.record(by, f"workspace.{verb.method}", ", ".join(written), address=where)
+
+    job.future.add_done_callback(made)
 
 
 async def _within(job: Job, seconds: float) -> Result | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import HTTPConnection, Request
@@ -12,6 +12,9 @@ from upswing.facts.audit import Entry
 from upswing.facts.database import Facts
 from upswing.server.errors import NotFoundError
 from upswing.server.state import current_person, needs, state_of
+
+ITSELF: Final = "upswing"
+"""Who makes the changes that jobs make."""
 
 
 def facts_of(request: HTTPConnection) -> Facts:

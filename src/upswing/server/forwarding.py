@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from upswing.core.errors import UpswingError
 from upswing.core.i18n import text
 from upswing.core.wire import Wire, decode, encode
+from upswing.server.audit import record
 from upswing.server.bodies import read_body, read_json
 from upswing.server.errors import BadRequestError, no_such_address, status_of
 from upswing.server.state import ServerState, state_of
@@ -22,6 +23,8 @@ from upswing.workspace import Workspace
 from upswing.workspace.remote import ASK, verbs_of
 
 _MOST_BYTES = 64 << 20
+_CHANGING = frozenset({"alias", "compact", "import_events", "save_segment", "write_stage"})
+"""Methods beside the verbs that change the workspace: each is noted in the audit log."""
 _VERBS = {verb.method: verb for verb in VERBS}
 
 router = APIRouter(include_in_schema=False)
@@ -43,12 +46,20 @@ async def forward(request: Request, method: str) -> JSONResponse:
         value: Wire = await _answer(state_of(request), method, arguments)
     except UpswingError as error:
         return JSONResponse({"raised": encode(error)} | error.to_dict(), status_code=status_of(error))
+    if _changes(method, arguments):
+        await run_in_threadpool(record, request, f"workspace.{method}", str(arguments.get("name") or "")[:200])
     return JSONResponse({"value": value})
+
+
+def _changes(method: str, arguments: dict[str, Any]) -> bool:
+    if method in _VERBS:
+        return any(p.writes for p in _VERBS[method].params if arguments.get(p.key))
+    return method in _CHANGING
 
 
 async def _answer(state: ServerState, method: str, arguments: dict[str, Any]) -> Wire:
     loop = asyncio.get_running_loop()
-    if method in _VERBS and not any(p.writes for p in _VERBS[method].params if arguments.get(p.key)):
+    if method in _VERBS and not _changes(method, arguments):
         job = await run_in_threadpool(state.questions.ask, _VERBS[method], arguments, fresh=True)
         result = await asyncio.wrap_future(job.future)
         return await loop.run_in_executor(None, encode, result)

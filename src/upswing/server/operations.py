@@ -22,7 +22,7 @@ from upswing.events.store import EventStore
 from upswing.facts.clock import now
 from upswing.facts.database import Facts
 from upswing.server import backup, erasure, schedule
-from upswing.server.audit import facts_of, record
+from upswing.server.audit import ITSELF, facts_of, record
 from upswing.server.notify.outbox import Notifier
 from upswing.server.rounds import add_rounds
 from upswing.server.schedule import Run, Schedule
@@ -58,7 +58,9 @@ def _tidy(state: ServerState, facts: Facts, run: Run) -> None:
     if state.storage.embedded:
         with state.storage.question() as workspace:
             rules = workspace.project.keep
-        erasure.apply_keep_rules(state.storage.writing, rules)
+        deleted = sum(erasure.apply_keep_rules(state.storage.writing, rules).values())
+        if deleted:
+            facts.audit.record(ITSELF, "events.keep", f"{deleted} events")
         state.storage.refresh()
 
 

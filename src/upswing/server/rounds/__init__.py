@@ -25,7 +25,7 @@ def add_rounds(schedule: Schedule, state: ServerState, facts: Facts) -> None:
         "guardrails": partial(guardrails, state, facts),
     }
     if state.storage.embedded:
-        work["compact"] = partial(compact_when_worth_it, state)
+        work["compact"] = partial(compact_when_worth_it, state, facts)
     for name, does in work.items():
         every = getattr(state.storage.project.jobs, name)
         if isinstance(every, Duration):

@@ -9,10 +9,12 @@ from upswing.core.errors import EngineError
 from upswing.core.i18n import text
 from upswing.events.compact import compact
 from upswing.events.store import EventStore
+from upswing.server.audit import ITSELF
 from upswing.server.intake.staging import SOURCE
 from upswing.server.schedule import Run
 
 if TYPE_CHECKING:
+    from upswing.facts.database import Facts
     from upswing.server.state import ServerState
 
 _FEWEST: Final = 100_000
@@ -24,7 +26,7 @@ _TABLE: Final = "CREATE TABLE IF NOT EXISTS compacted (events BIGINT NOT NULL)"
 """How many events were there after the last time; beside the log's own tables, as it is no part of the data."""
 
 
-def compact_when_worth_it(state: ServerState, run: Run) -> None:
+def compact_when_worth_it(state: ServerState, facts: Facts, run: Run) -> None:
     """Shorten the book of batches, and compact the log if a quarter of it, at least 100,000 events, is out of order.
 
     Meanwhile intake goes on into the spool, and questions are answered from the log as it was.
@@ -38,6 +40,7 @@ def compact_when_worth_it(state: ServerState, run: Run) -> None:
         if worth_compacting(store):
             _check_room(store)
             _compact(store)
+            facts.audit.record(ITSELF, "log.compact")
     state.storage.refresh()
 
 
