@@ -97,13 +97,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first", type=int, default=100, help="the first seed")
     parser.add_argument("--products", type=int, default=400, help="simulated products with a known gain")
     parser.add_argument("--null", action="store_true", help="demo worlds without the broken step")
     given = parser.parse_args()
     model = replace(MODEL, broken_factor=1.0) if given.null else MODEL
     found: Counter[str] = Counter()
     begun = time.perf_counter()
-    for seed in range(100, 100 + given.seeds):
+    for seed in range(given.first, given.first + given.seeds):
         with (
             tempfile.TemporaryDirectory() as folder,
             world(Path(folder), seed=seed, users=given.users, model=model) as ws,

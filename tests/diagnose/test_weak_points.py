@@ -104,3 +104,29 @@ def test_nobody_came():
     nobody = np.zeros(0, dtype=np.int64)
     assert find_weak_points(nobody, [Division("x", ("a", "b"), nobody)], STEPS, weeks=1.0) == []
     assert find_weak_points(nobody, [], STEPS, weeks=1.0) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_gap_in_one_part_of_a_group_is_named_by_that_part(seed):
+    """Version 1 is broken on platform a alone: not the version is the point, and not the platform."""
+    rng = np.random.default_rng(seed)
+    n = 8000
+    platform, version = rng.integers(0, 2, n), rng.integers(0, 2, n)
+    chance = np.where((platform == 0) & (version == 1), 0.4, 0.8)
+    depth = 1 + (rng.random(n) < chance)
+    names = tuple(f"{p} × {v}" for p in "ab" for v in "01")
+    divisions = [Division("platform", ("a", "b"), platform), Division("version", ("0", "1"), version),
+                 Division("platform × version", names, platform * 2 + version)]  # fmt: skip
+    points = find_weak_points(depth, divisions, ("come", "try"), weeks=1.0)
+    assert [p.who for p in points] == ["platform = a, version = 1"]
+
+
+def test_a_gap_in_all_parts_of_a_group_stays_the_group():
+    rng = np.random.default_rng(1)
+    n = 8000
+    platform, version = rng.integers(0, 2, n), rng.integers(0, 2, n)
+    depth = 1 + (rng.random(n) < np.where(version == 1, 0.5, 0.8))
+    names = tuple(f"{p} × {v}" for p in "ab" for v in "01")
+    divisions = [Division("platform", ("a", "b"), platform), Division("version", ("0", "1"), version),
+                 Division("platform × version", names, platform * 2 + version)]  # fmt: skip
+    assert find_weak_points(depth, divisions, ("come", "try"), weeks=1.0)[0].who == "version = 1"

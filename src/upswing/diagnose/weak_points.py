@@ -10,6 +10,7 @@ would then, at the group's own later rates, reach the end. The guard against noi
   groups by luck; a run of weeks is compared with all other weeks;
 - interval (Newcombe) and p-value are corrected for having chosen reference or run among many (Bonferroni), and all
   candidates together keep a false discovery rate of 5 % (Benjamini–Yekutieli, since candidates overlap);
+- a group whose gap lies in one part of it is named by that part (a version on one platform, not the version);
 - the sharpest gap is taken first and its users are set aside at that step before the next is looked for, so the same lost
   users are not counted under a second name;
 - a group of whom nobody ever passes is not a gap to close: the step is not open to it, and it is listed apart.
@@ -35,6 +36,8 @@ MIN_SHARE: Final = 0.05
 LEVEL: Final = 0.05
 WITHIN: Final = " × week"
 """How the dimension of weeks within one group ends, e.g. ``device = mobile × week``."""
+LEFT: Final = 0.25
+"""A group outside one of its parts of which less than this share of the gap is left has its gap in that part alone."""
 SHADOW: Final = 0.7
 """A gap of which less than this share is left once earlier findings are set aside is their shadow."""
 MOST: Final = 20
@@ -184,7 +187,7 @@ def find_weak_points(
         ]
         if not kept:
             break
-        best, p_value = max(kept, key=lambda pair: (pair[0].z, pair[0].key))
+        best, p_value = _narrowed(max(kept, key=lambda pair: (pair[0].z, pair[0].key)), kept, depth)
         refused.add(best.key)
         # what is shown is the group as a whole: a gap that only exists among the users left over is not one, and one that
         # has nearly gone among them is the shadow of what was found before
@@ -277,6 +280,31 @@ class _Candidate:
             (int(np.sum(mine >= step)), int(np.sum(mine > step))), (int(np.sum(other >= step)), int(np.sum(other > step))),
             self.choices, self.weeks if p.kind == "cohort" else weeks,
         )  # fmt: skip
+
+
+def _narrowed(
+    best: tuple[_Candidate, float], kept: Sequence[tuple[_Candidate, float]], depth: NDArray[np.int64]
+) -> tuple[_Candidate, float]:
+    """The part of a group that holds its gap by itself; the group where there is none.
+
+    A version that is broken on one platform is the sharper gap as a whole version, since more users are compared; but on
+    the other platforms nothing is lost, and nothing is to be mended there.
+    """
+    whole, step = best[0], best[0].point.step - 1
+    came = depth >= step
+    best_rate = float((depth[whole.others & came] > step).mean())
+    found = best
+    for candidate, p_value in kept:
+        if candidate.point.step - 1 != step:
+            continue
+        if candidate is whole or bool(np.any(candidate.members & ~whole.members)):
+            continue
+        rest = depth[whole.members & ~candidate.members & came]
+        if len(rest) < MIN_USERS or best_rate - float((rest > step).mean()) >= LEFT * whole.point.gap:
+            continue
+        if found is best or candidate.z > found[0].z:
+            found = (candidate, p_value)
+    return found
 
 
 def _counts(
