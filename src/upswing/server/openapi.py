@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from upswing.core.i18n import text, use_locale
+from upswing.core.i18n import Text, use_locale
 
 _SENTENCES: Final = ("summary", "description")
 _WITH_DEFAULT: Final = re.compile(r"(.*)( \[[^\[\]]*\])", re.DOTALL)
@@ -36,6 +36,6 @@ def _said(key: str, value: Any) -> Any:
 
 def _sentence(message: str) -> str:
     """A message in the language in force; a default in brackets after it stays."""
-    said = str(text(message))
+    said = str(Text(message, {}))
     default = _WITH_DEFAULT.fullmatch(message)
-    return said if said != message or default is None else str(text(default[1])) + default[2]
+    return said if said != message or default is None else str(Text(default[1], {})) + default[2]
