@@ -66,7 +66,7 @@ class Product:
         named = [part.split(" = ") for part in candidate.who.split(", ")]
         if any(len(part) != 2 for part in named):
             return 0.0  # weeks of entry: no week is worse than another
-        values = str(candidate.reference_name).split(", ")
+        values = [part.split(" = ")[-1] for part in str(candidate.reference_name).split(", ")]
         mine = self._group([v for _, v in named], [d for d, _ in named])
         best = self._group(values, [d for d, _ in named])
         flow = self.per_week

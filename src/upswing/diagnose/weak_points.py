@@ -127,6 +127,14 @@ class WeakPoint:
             return f"{self.dimension} = {self.group}"
         return ", ".join(f"{name} = {value}" for name, value in zip(names, values, strict=True))
 
+    @property
+    def compared(self) -> str:
+        """Whom they are compared with: ``platform = ios, app_version = 3.2.0``, or the other weeks."""
+        names, values = self.dimension.split(" × "), self.reference.split(" × ")
+        if self.kind == "cohort" or len(names) != len(values):
+            return self.reference
+        return ", ".join(f"{name} = {value}" for name, value in zip(names, values, strict=True))
+
     def sentence(self) -> Text:
         """What a growth manager would say, with the size at the step."""
         words = {"gap": self.gap_sentence(), "n": format_count(round(self.per_week)),
@@ -151,7 +159,7 @@ class WeakPoint:
             )  # fmt: skip
         return text(
             "{who}: only {rate} get from “{a}” to “{b}”, against {best} for {reference}",
-            who=self.who, reference=self.reference.replace(" × ", ", "), **words,
+            who=self.who, reference=self.compared, **words,
         )  # fmt: skip
 
 

@@ -84,7 +84,7 @@ class GrowthPointsResult(Result):
 
     def tables(self) -> list[Table]:
         """The ranking, what speaks for and against each, and the drafts."""
-        return [self._ranking(), self._evidence(), self._drafts()]
+        return [self._ranking(), self._evidence(), self._drafts()] if self.points else [self._ranking()]
 
     def charts(self) -> list[Chart]:
         """None: the ranking is the picture."""
@@ -123,7 +123,7 @@ class GrowthPointsResult(Result):
             share=format_rate(self.closed, digits=0), gain=_whole(self.together[0]), low=_whole(self.together[1]),
             high=_whole(self.together[2]),
         )  # fmt: skip
-        return Table("growth_points", text("Growth points, largest gain first"), columns, rows, note)
+        return Table("growth_points", text("Growth points, largest gain first"), columns, rows, note if rows else "")
 
     def _evidence(self) -> Table:
         columns = (

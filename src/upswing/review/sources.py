@@ -146,7 +146,7 @@ def _from_weak_point(
         doubts.append(
             Caveat("selection", text("too few of these users were seen for long enough: worth taken from everybody"))
         )
-    reference = p.reference.replace(" × ", ", ")
+    reference = p.compared
     counted = Evidence(
         "quantitative",
         text("{rate} of {n} users pass, {best} of {m} among {reference}", rate=format_rate(p.rate), n=format_count(p.users),
