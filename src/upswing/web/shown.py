@@ -16,6 +16,7 @@ from upswing.core.numbers import format_count, format_date, format_seconds
 from upswing.core.results import Chart, Column, Result, Table, Unit, plain
 from upswing.report.charts import draw, labels_of, series_of
 from upswing.report.tables import Links, table_html
+from upswing.web.columns import fitting
 from upswing.web.host import Annotation
 
 _SHORT = 40
@@ -42,12 +43,21 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """A table that stands for itself."""
+    """A table that stands for itself.
+
+    Args:
+        title: what it shows.
+        html: the table with the columns that are read first.
+        note: a remark below it.
+        name: of the table.
+        full: the table with all columns, where some are left out above; empty otherwise.
+    """
 
     title: str
     html: Markup
     note: str
     name: str
+    full: Markup | str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +104,20 @@ def shown(
     more: list[Numbers] = []
     for position, (name, table) in enumerate(tables.items()):
         found = links(name) if links is not None else None
-        html = table_html(table, in_table.get(name), links=found)
+        short = fitted(table, [c for c in charts if c.table == name])
+        html = table_html(short, in_table.get(name), links=found)
+        full = table_html(table, links=found) if short is not table else ""
         pictures = [
             figure(c, table, html, annotations, before=earlier.get(name))
             for c in charts
             if c.table == name and name in drawn
         ]
         main += [f for f in pictures if f.svg]
-        short = len(table.rows) <= _SHORT
-        if name not in drawn and (position == 0 or name in in_table or short):
-            main.append(Numbers(str(table.title), html, str(table.note), name))
+        numbers = Numbers(str(table.title), html, str(table.note), name, full)
+        if name not in drawn and (position == 0 or name in in_table or len(table.rows) <= _SHORT):
+            main.append(numbers)
         elif name not in drawn or not any(f.svg for f in pictures):
-            more.append(Numbers(str(table.title), html, str(table.note), name))
+            more.append(numbers)
     how = result.how
     return Shown(
         title=str(result.title()),
@@ -121,6 +133,14 @@ def shown(
         cost=_cost(result),
         names=tuple(tables),
     )
+
+
+def fitted(table: Table, charts: Sequence[Chart]) -> Table:
+    """The table as it fits a page; what is drawn of it stays, and so does a triangle, which is as wide as its periods."""
+    if any(chart.kind == "triangle" for chart in charts):
+        return table
+    keep = {key for chart in charts for key in (chart.x, *chart.y, chart.series) if key}
+    return fitting(table, keep)
 
 
 def figure(
