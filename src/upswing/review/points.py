@@ -52,6 +52,11 @@ class GrowthPointsResult(Result):
                 "No gap could be looked for but between weeks: the log has no property to compare users by. Import one with "
                 "the events (channel, platform, plan), or declare a target"
             )
+        if not sound and self.points:
+            return text(
+                "{n} gaps stand out, and none is left to close: each is over, made by tracking, or explained by something else",
+                n=len(self.points),
+            )
         if not sound:
             return text("No gap stands out beyond chance: there is nothing to size yet")
         return self.sentence(sound[0])

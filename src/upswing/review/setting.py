@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -32,6 +32,7 @@ PAIRED: Final = 5
 """Properties that are also looked at in pairs."""
 _FEW: Final = 6
 _LEAST_WORTH: Final = 50
+_FOUR: Final = 4
 RECENT_WEEKS: Final = 4
 """Complete weeks whose flow counts as now."""
 
@@ -129,6 +130,10 @@ class Setting:
         """Time of the last trusted event."""
         return self.log.schema.horizon or self.stop
 
+    def latest(self, since_maturity: int) -> int:
+        """The end of the range, or the last moment at which what began then has been seen to its end."""
+        return min(self.stop, self.horizon - since_maturity)
+
     def values_after(self, keys: Keys, since: NDArray[np.int64]) -> NDArray[np.float64]:
         """What each user adds to the north star from the week of `since` over the horizon; NaN where it is not over.
 
@@ -199,7 +204,7 @@ class Setting:
             since_maturity: µs after entry at which a user counts.
         """
         edges = self.week_edges
-        done = edges[edges <= self.horizon - since_maturity]
+        done = edges[edges <= self.latest(since_maturity)]
         if len(done) < 2:
             return len(times) / self.weeks, float(np.sqrt(len(times))) / self.weeks
         weeks = min(RECENT_WEEKS, len(done) - 1)
@@ -243,6 +248,7 @@ def build_setting(
     path = propose_milestones(log, start=lo, stop=hi, declared=tuple(milestones))
     window = Duration.parse(within, what="within") if within else Duration(path.window_days * DAY)
     definition = FunnelDefinition(name="milestones", steps=[Step(event=e) for e in path.events], window=window)
+    path = replace(path, window_days=-(-window.microseconds // DAY))
     tell(text("funnel"))
     whole = funnel(log, definition, start=start, stop=stop, trend="week")
     chosen = tuple(dimensions) or comparable_dimensions(log, start=lo, stop=hi, event=path.events[0])
@@ -255,21 +261,28 @@ def build_setting(
     edges = log.calendar.edges("week", lo, hi)
     complete = int(np.sum(edges[1:] <= (log.schema.horizon or hi)))
     star = (north_star or default_north_star)(path, complete)
+    missing = []
+    if star.horizon * 7 * DAY < window.microseconds:
+        missing.append(
+            Caveat("horizon", text("worth is counted over {n} weeks, less than the window of {window}: gains are understated",
+                                   n=star.horizon, window=window))
+        )  # fmt: skip
     tell(text("tracking"))
     breaks = _breaks(log, lo, hi, chosen)
     return Setting(
         log=log, start=lo, stop=hi, path=path, whole=whole, window=window, users=users, entry=entry, depth=depth,
-        dimensions=chosen, divisions=divide(log, single, entry), north_star=star, breaks=breaks, notes=notes or {},
+        dimensions=chosen, divisions=divide(log, single, entry), north_star=star, breaks=breaks, notes=notes or {}, missing=missing,
     )  # fmt: skip
 
 
 def default_north_star(path: Milestones, complete_weeks: int) -> NorthStar:
-    """Users of the path's last step per week, counted over up to four weeks from entry."""
+    """Users of the path's last step per week, counted over four weeks from entry, or over the path's window if longer."""
     metric = MetricDefinition.model_validate(
         {"name": "north_star", "label": path.events[-1], "type": "simple", "better": "up",
          "numerator": {"event": path.events[-1], "agg": "users"}}
     )  # fmt: skip
-    return NorthStar(metric, False, usable_horizon(4, complete_weeks))
+    wanted = max(_FOUR, -(-path.window_days // 7))
+    return NorthStar(metric, False, usable_horizon(wanted, complete_weeks))
 
 
 def usable_horizon(wanted: int, complete_weeks: int) -> int:

@@ -169,7 +169,7 @@ def _from_weak_point(
         per_week=flow,
         per_week_error=flow_error,
         worth=worth,
-        draft=_draft(setting, p.from_step, place, p.who, p.rate, p.reference_rate, reference),
+        draft=_draft(setting, p.from_step, place, p.who, p.rate, p.reference_rate, reference, weeks=p.kind == "cohort"),
         stage="retention" if source == "retention" else "",
         lost=np.sort(users[mine & ~passed]),
         evidence=(counted, *setting.notes.get(events[-1], ())),
@@ -184,7 +184,7 @@ def _ended(setting: Setting, times: NDArray[np.int64], flow: float, maturity: in
     span = max((int(times.max()) - int(times.min())) / _WEEK, 1.0)
     usual = len(times) / span
     last = int(times.max())
-    over = last < setting.horizon - maturity - 2 * _WEEK
+    over = last < setting.latest(maturity) - 2 * _WEEK
     if over or flow < _RECENT_SHARE * usual:
         day = setting.log.calendar.local(last).date().isoformat()
         return (
@@ -328,7 +328,17 @@ def _flow_worth(setting: Setting, keys: NDArray[np.int64], active: NDArray[np.bo
     return setting.worth(values, back, ~back)
 
 
-def _draft(setting: Setting, before: str, place: str, who: str, rate: float, best: float, reference: str) -> Draft:
+def _draft(
+    setting: Setting,
+    before: str,
+    place: str,
+    who: str,
+    rate: float,
+    best: float,
+    reference: str,
+    *,
+    weeks: bool = False,
+) -> Draft:
     """A row to start from; the state of mind is for people to find out, unless they have told it already."""
     told = [e.sentence for e in setting.notes.get(place, ()) if e.kind == "qualitative"]
     state: Text | str = (
@@ -342,8 +352,13 @@ def _draft(setting: Setting, before: str, place: str, who: str, rate: float, bes
     )
     trace = text("{who}: {rate} pass “{b}”, {best} for {reference}", who=who, rate=format_rate(rate), b=place,
                  best=format_rate(best), reference=reference)  # fmt: skip
-    lever = text("Find what {reference} has at “{b}” that {who} has not; change that alone, for half of {who}", who=who, b=place,
-                 reference=reference)  # fmt: skip
+    lever = (
+        text("Find what changed at “{b}” with these weeks (a release, a campaign, who came); undo or repair that alone, for half "
+             "of the users", b=place)
+        if weeks
+        else text("Find what {reference} has at “{b}” that {who} has not; change that alone, for half of {who}", who=who,
+                  b=place, reference=reference)
+    )  # fmt: skip
     return Draft(state, trace, lever)
 
 
