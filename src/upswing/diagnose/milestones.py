@@ -7,6 +7,7 @@ shown as a proposal: a person decides.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +16,15 @@ from upswing.core.errors import DataError
 from upswing.core.i18n import text
 from upswing.core.units import DAY
 from upswing.diagnose.event_names import goal_rank, is_mishap, is_passive, is_undone
-from upswing.engines.base import Query
+from upswing.diagnose.scan import Scan
+from upswing.engines.base import SequenceRequest
 from upswing.events.log import EventLog
+from upswing.sequences.batch import Sequences
+from upswing.sequences.precedence import Precedence, first_times, precedence
 from upswing.spec.steps import EventMatch
-from upswing.sql.template import q
 
 _CANDIDATES = 24
+_MARKS = 64
 _LONGEST = 6
 _SOON = 30
 _ONCE = 1.5
@@ -62,20 +66,20 @@ def propose_milestones(log: EventLog, *, start: int, stop: int, declared: tuple[
     Raises:
         DataError: UP315 fewer than two events to make a path from.
     """
-    names = declared or _candidates(log, start, stop)
+    names, first = (declared, _first_times(log, declared, start, stop)) if declared else _candidates(log, start, stop)
     if len(names) < 2:
         raise DataError(
             text("a path needs at least two different events"),
             code="UP315",
             hint=text("name them: --milestone EVENT --milestone EVENT"),
         )
-    first = _first_times(log, names, start, stop)
     order = list(range(len(names))) if declared else _proposed(log, names, first)
     chain = first[:, order]
     n_users = max(1, int(np.any(np.isfinite(first), axis=1).sum()))
     reach = tuple(float(np.isfinite(chain[:, i]).sum() / n_users) for i in range(len(order)))
-    precedence = tuple(_precedes(chain[:, i - 1], chain[:, i]) for i in range(1, len(order)))
-    return Milestones(tuple(names[i] for i in order), reach, precedence, _window(chain), bool(declared))
+    in_order = precedence(chain, _SOON * DAY).order
+    settled = tuple(float(in_order[i - 1, i]) for i in range(1, len(order)))
+    return Milestones(tuple(names[i] for i in order), reach, settled, _window(chain), bool(declared))
 
 
 def activity(log: EventLog) -> EventMatch:
@@ -87,49 +91,45 @@ def activity(log: EventLog) -> EventMatch:
     return EventMatch(event="*") if not done or len(done) == len(log.schema.events) else EventMatch(any_of=sorted(done))
 
 
-def _candidates(log: EventLog, start: int, stop: int) -> tuple[str, ...]:
-    tree = q(
-        "SELECT event, count(DISTINCT user_key) AS users FROM events WHERE epoch_us(time) >= $start "
-        "AND epoch_us(time) < $stop GROUP BY event ORDER BY users DESC, event LIMIT $most",
-        start=start, stop=stop, most=_CANDIDATES,
-    )  # fmt: skip
-    rows = log.engine.rows(Query(tree))
-    most = max((int(str(n)) for _, n in rows), default=0)
-    wide = [str(name) for name, n in rows if int(str(n)) >= 0.001 * most]
-    wanted = [name for name in wide if not (is_mishap(name) or is_undone(name) or is_passive(name))]
-    return tuple(wanted if len(wanted) >= 2 else wide)
+def _candidates(log: EventLog, start: int, stop: int) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Events with the widest reach, and their first times."""
+    known = sorted(log.schema.events, key=lambda e: (-log.schema.events[e], e))
+    reach: dict[str, int] = {}
+    for at in range(0, len(known), _MARKS):
+        names = tuple(known[at : at + _MARKS])
+        first = _first_times(log, names, start, stop)
+        reach.update(zip(names, np.isfinite(first).sum(axis=0).tolist(), strict=True))
+    widest = sorted((e for e in known if reach[e]), key=lambda e: (-reach[e], e))[:_CANDIDATES]
+    wide = [e for e in widest if reach[e] >= 0.001 * reach[widest[0]]]
+    wanted = [e for e in wide if not (is_mishap(e) or is_undone(e) or is_passive(e))]
+    chosen = tuple(wanted if len(wanted) >= 2 else wide)
+    if len(known) > _MARKS:
+        return chosen, _first_times(log, chosen, start, stop)
+    return chosen, _known_users(first[:, [names.index(e) for e in chosen]]) if known else np.empty((0, 0))
 
 
 def _first_times(log: EventLog, names: tuple[str, ...], start: int, stop: int) -> NDArray[np.float64]:
-    """First time of each event per user, shape (users, events); inf where never."""
-    tree = q(
-        "SELECT user_key, event, min(epoch_us(time)) AS first FROM events WHERE event IN $names "
-        "AND epoch_us(time) >= $start AND epoch_us(time) < $stop GROUP BY user_key, event",
-        names=list(names), start=start, stop=stop,
-    )  # fmt: skip
-    table = log.engine.arrow(Query(tree))
-    users, row = np.unique(table.column("user_key").to_numpy(), return_inverse=True)
-    dictionary = table.column("event").combine_chunks().dictionary_encode()
-    place = np.array([names.index(v) for v in dictionary.dictionary.to_pylist()], dtype=np.int64)
-    first = np.full((len(users), len(names)), np.inf)
-    first[row, place[dictionary.indices.to_numpy()]] = table.column("first").to_numpy()
-    return first
+    """First time of each event per user in [start, stop), shape (users, events); inf where never."""
+
+    def kernel(batch: Sequences) -> list[NDArray[np.float64]]:
+        return [first_times(batch, len(names))]
+
+    marks = tuple(log.mark(EventMatch(event=e)) for e in names)
+    parts = Scan(log).run(kernel, SequenceRequest(marks=marks, start=start, stop=stop), add)
+    return _known_users(np.concatenate(parts)) if parts else np.empty((0, len(names)))
 
 
-def _precedes(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Among users with both, the share whose first `a` is before their first `b`; a tie counts half."""
-    both = np.isfinite(a) & np.isfinite(b)
-    if not both.any():
-        return 0.5
-    return float(np.mean((a[both] < b[both]) + 0.5 * (a[both] == b[both])))
+def _known_users(first: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Without users who did none of it."""
+    return first[np.isfinite(first).any(axis=1)]
 
 
-def _repeated(log: EventLog, names: tuple[str, ...], first: NDArray[np.float64]) -> NDArray[np.float64]:
+def _repeated(log: EventLog, names: tuple[str, ...], reach: NDArray[np.int64]) -> NDArray[np.float64]:
     """How much of a habit each event is: 0 for a milestone, up to 1 for what users do most often of all.
 
     All are 0 where the product has hardly anything that is done once.
     """
-    doers = np.maximum(1, np.isfinite(first).sum(axis=0))
+    doers = np.maximum(1, reach)
     counts = np.array([log.schema.events[n] for n in names], dtype=float)
     often = counts / doers > _ONCE
     settled = ~often & (doers >= 0.1 * doers.max())
@@ -139,56 +139,50 @@ def _repeated(log: EventLog, names: tuple[str, ...], first: NDArray[np.float64])
 
 
 def _proposed(log: EventLog, names: tuple[str, ...], first: NDArray[np.float64]) -> list[int]:
-    goal = _goal(names, first)
+    counted, opening = precedence(first, _SOON * DAY), _opening_share(first)
+    goal = _goal(names, counted, opening)
     if goal is not None:
-        path = _best_chain(
-            first[:, on_the_way := _leading_to(goal, first)], np.zeros(len(on_the_way)), len(on_the_way) - 1
-        )
+        way = _leading_to(goal, counted)
+        path = _best_chain(counted.pick(way), opening[way], np.zeros(len(way)), len(way) - 1)
         if path is not None:
-            return [on_the_way[i] for i in path]
-    return _best_chain(first, _repeated(log, names, first)) or [0, 1]
+            return [way[i] for i in path]
+    return _best_chain(counted, opening, _repeated(log, names, counted.reach)) or [0, 1]
 
 
-def _goal(names: tuple[str, ...], first: NDArray[np.float64]) -> int | None:
+def _goal(names: tuple[str, ...], counted: Precedence, opening: NDArray[np.float64]) -> int | None:
     """The event that sounds most like what the product is for, if users get there late; of several the latest."""
-    done = np.isfinite(first)
-    reach = done.sum(axis=0)
+    reach, order = counted.reach, counted.order
     wide = np.flatnonzero(reach >= _WIDE * reach.max())
-    opening = _opening_share(first)
     late: dict[int, int] = {}
     for g, name in enumerate(names):
         rank = goal_rank(name)
         # too few users to say anything of, or where histories begin
         if rank is None or reach[g] < max(5, min(30, 0.02 * reach.max())) or opening[g] > 0.5:
             continue
-        others = [b for b in wide if b != g]
-        if not others or np.mean([_precedes(first[:, b], first[:, g]) for b in others]) >= 0.5:
+        others = wide[wide != g]
+        if not len(others) or order[others, g].mean() >= 0.5:
             late[g] = rank
-    ends = [g for g in late if not any(_passes_on(first, g, b) for b in late)]
+    ends = [g for g in late if not any(_passes_on(counted, g, b) for b in late)]
     best = [g for g in ends if late[g] == min(late[e] for e in ends)]
     # later than its like; of those at the same moment the one that more users reach
-    return max(
-        best,
-        key=lambda g: (np.mean([_precedes(first[:, b], first[:, g]) >= 0.5 for b in best]), reach[g], -g),
-        default=None,
-    )
+    return max(best, key=lambda g: (np.mean(order[best, g] >= 0.5), reach[g], -g), default=None)
 
 
-def _passes_on(first: NDArray[np.float64], goal: int, other: int) -> bool:
+def _passes_on(counted: Precedence, goal: int, other: int) -> bool:
     """Whether a goal is only a side track: nearly all who got there go on to another one that far more users reach."""
-    got, gone_on = np.isfinite(first[:, goal]), first[:, other] > first[:, goal]
-    wider = np.isfinite(first[:, other]).sum() >= 5 * got.sum()
-    return bool(wider and np.mean(gone_on[got] & np.isfinite(first[got, other])) >= 0.8)
+    wider = counted.reach[other] >= 5 * counted.reach[goal]
+    return bool(wider and counted.earlier[goal, other] >= 0.8 * counted.reach[goal])
 
 
-def _leading_to(goal: int, first: NDArray[np.float64]) -> list[int]:
+def _leading_to(goal: int, counted: Precedence) -> list[int]:
     """Events that two in three of those who got to the goal had done before it, and the goal as the last."""
-    got = np.isfinite(first[:, goal])
-    before = (first[got] < first[got, goal][:, None]).mean(axis=0)
-    return [*(int(i) for i in np.flatnonzero(before >= 2 / 3) if i != goal), goal]
+    before = counted.earlier[:, goal] >= 2 / 3 * counted.reach[goal]
+    return [*(int(i) for i in np.flatnonzero(before) if i != goal), goal]
 
 
-def _best_chain(first: NDArray[np.float64], repeated: NDArray[np.float64], goal: int | None = None) -> list[int] | None:
+def _best_chain(
+    counted: Precedence, opening: NDArray[np.float64], repeated: NDArray[np.float64], goal: int | None = None
+) -> list[int] | None:
     """The best-scoring chain of events: longest path over pairs in which order and loss are plain; None where there is none.
 
     The score of a link a → b is (how settled the order) × (entropy of passing): a link that everybody or nobody passes says
@@ -196,24 +190,20 @@ def _best_chain(first: NDArray[np.float64], repeated: NDArray[np.float64], goal:
     and 98 % of a's users to get to b within `_SOON` days. A repeated event can only be the last, and counts the more the
     more it is done: the habit a product lives by. A goal may be passed to by fewer or by nearly all.
     """
-    n = first.shape[1]
-    done = np.isfinite(first)
-    reach = done.sum(axis=0).astype(float)
+    reach, order = counted.reach.astype(float), counted.order
+    n = len(reach)
     score = np.full((n, n), -np.inf)
     for a in range(n):
         for b in range(n):
             if a == b or reach[a] == 0 or reach[b] > reach[a] or repeated[a] > 0:
                 continue
-            settled = _precedes(first[:, a], first[:, b])
-            both = done[:, a] & done[:, b]
-            gap = first[both, b] - first[both, a]
-            passed = float(np.sum((gap >= 0) & (gap <= _SOON * DAY)) / reach[a])
-            if settled < _SETTLED or (b != goal and (passed < 0.02 or (passed > 0.98 and not repeated[b]))):
+            passed = counted.soon[a, b] / reach[a]
+            if order[a, b] < _SETTLED or (b != goal and (passed < 0.02 or (passed > 0.98 and not repeated[b]))):
                 continue
             # how much a link says: the entropy of passing for a milestone, how much of a habit it is for the end
             says = repeated[b] if repeated[b] else _entropy(passed)
-            score[a, b] = (2 * settled - 1) * says * np.sqrt(reach[a] / reach.max())
-    return _longest(score, reach, first, repeated, goal)
+            score[a, b] = (2 * order[a, b] - 1) * says * np.sqrt(reach[a] / reach.max())
+    return _longest(score, reach, opening, repeated, goal)
 
 
 def _entropy(share: float) -> float:
@@ -224,7 +214,7 @@ def _entropy(share: float) -> float:
 def _longest(
     score: NDArray[np.float64],
     reach: NDArray[np.float64],
-    first: NDArray[np.float64],
+    opening: NDArray[np.float64],
     repeated: NDArray[np.float64],
     goal: int | None,
 ) -> list[int] | None:
@@ -233,7 +223,6 @@ def _longest(
     It begins with an event that many users do: a path that hardly anybody enters tells of hardly anybody.
     """
     order = sorted(range(len(reach)), key=lambda i: (-reach[i], i))
-    opening = _opening_share(first)
     best: dict[tuple[int, int], tuple[float, list[int]]] = {
         (i, 1): (opening[i], [i]) for i in order if reach[i] >= _WIDE * reach.max()
     }
