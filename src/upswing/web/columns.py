@@ -19,7 +19,10 @@ DETAILS: Final[Mapping[str, frozenset[str]]] = {
     "ranking": frozenset({"reach", "gain_per_day"}),
     "growth_points": frozenset({"worth", "own"}),
 }
-"""By table (``by_*``: one for each property), columns that few read; all of them stand in the folded table below, the CSV and the JSON."""
+"""By table (``by_*``: one for each property), columns that few read.
+
+All of them stand in the folded table below, in the CSV and in the JSON.
+"""
 
 
 def fitting(table: Table, keep: Collection[str] = ()) -> Table:
