@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from upswing.core.errors import EngineError
 from upswing.core.i18n import text
+from upswing.events.rewriting import rewrite_events
 from upswing.events.statements import listed, name, statement
 from upswing.events.store import EventStore, Progress
 
@@ -26,11 +27,7 @@ def compact(store: EventStore, *, progress: Progress | None = None) -> int:
     rows = store.count("SELECT count(*) FROM events")
     with store.transaction():
         with store.watched(progress, text("rewriting"), rows):
-            store.run("ALTER TABLE events RENAME TO events_before")
-            store.run("CREATE TABLE events AS SELECT * FROM events_before LIMIT 0")
-            for column in ("user_key", "time", "event", "import_id"):
-                store.run(statement("ALTER TABLE events ALTER {c} SET NOT NULL", c=name(column)))
-            store.run("INSERT INTO events SELECT * FROM events_before ORDER BY user_key, time, import_id, rowid")
+            rewrite_events(store, "ORDER BY e.user_key, e.time, e.import_id, e.rowid")
         _check_nothing_lost(store, rows)
         store.run("DROP TABLE events_before")
         store.set_meta("runs", "1")

@@ -23,6 +23,7 @@ from upswing.core.errors import DataError, UpswingError
 from upswing.core.i18n import text
 from upswing.engines.identity import ALWAYS, FOREVER, Alias, resolve
 from upswing.events.identity import list_aliases
+from upswing.events.rewriting import rewrite_events
 from upswing.events.statements import Fragment, listed, literal, name, statement
 from upswing.events.store import EventStore
 
@@ -292,14 +293,7 @@ def _rewritten_without(store: EventStore, rowids: str, values: Mapping[str, obje
     store.run(statement("CREATE OR REPLACE TEMP TABLE upswing_doomed AS {rows}", rows=Fragment(rowids)), values or {})
     count = store.count("SELECT count(DISTINCT rowid) FROM upswing_doomed")
     if count:
-        store.run("ALTER TABLE events RENAME TO events_before")
-        store.run("CREATE TABLE events AS SELECT * FROM events_before LIMIT 0")
-        for column in ("user_key", "time", "event", "import_id"):
-            store.run(statement("ALTER TABLE events ALTER {c} SET NOT NULL", c=name(column)))
-        store.run(
-            "INSERT INTO events SELECT * FROM events_before AS e"
-            " WHERE e.rowid NOT IN (SELECT rowid FROM upswing_doomed) ORDER BY e.rowid"
-        )
+        rewrite_events(store, "WHERE e.rowid NOT IN (SELECT rowid FROM upswing_doomed) ORDER BY e.rowid")
         store.run("DROP TABLE events_before")
     store.run("DROP TABLE upswing_doomed")
     return count
