@@ -10,6 +10,8 @@ from upswing.core.results import Unit
 
 _WHOLE: Final = 1000
 """From here on decimals say nothing."""
+_PEOPLE: Final = 10
+"""Likewise for what is counted."""
 _CHANGE_UNITS: Final[dict[str, Unit]] = {"ratio": "difference"}
 
 
@@ -33,9 +35,9 @@ class Quantity(Text):
         locale = current_locale()
         plain: Unit = "number" if self.unit == "money" and abs(self.value) >= _WHOLE else self.unit
         if not self.change:
-            return format_value(_readable(self.value), plain, locale=locale)
+            return format_value(_readable(self.value, plain), plain, locale=locale)
         unit = _CHANGE_UNITS.get(self.unit, plain)
-        shown = format_value(_readable(self.value) if unit == plain else self.value, unit, locale=locale)
+        shown = format_value(_readable(self.value, plain) if unit == plain else self.value, unit, locale=locale)
         return "+" + shown if self.value > 0 and not shown.startswith(("+", MISSING)) else shown
 
     def __hash__(self) -> int:
@@ -45,6 +47,8 @@ class Quantity(Text):
         return str(self) == str(other) if isinstance(other, Text | str) else NotImplemented
 
 
-def _readable(value: float) -> float:
-    """Large numbers without decimals that say nothing."""
-    return float(round(value)) if abs(value) >= _WHOLE else value
+def _readable(value: float, unit: Unit) -> float:
+    """Large numbers, and people and events above ten, without decimals that say nothing."""
+    if abs(value) >= _WHOLE or (unit == "count" and abs(value) >= _PEOPLE):
+        return float(round(value))
+    return round(value, 1) if unit == "count" else value
