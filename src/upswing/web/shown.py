@@ -106,14 +106,15 @@ def shown(
         found = links(name) if links is not None else None
         short = fitted(table, [c for c in charts if c.table == name])
         html = table_html(short, in_table.get(name), links=found)
-        full = table_html(table, links=found) if short is not table else ""
+        full = table_html(table, links=found) if short is not table and table.rows else ""
         pictures = [
             figure(c, table, html, annotations, before=earlier.get(name))
             for c in charts
             if c.table == name and name in drawn
         ]
         main += [f for f in pictures if f.svg]
-        numbers = Numbers(str(table.title), html, str(table.note), name, full)
+        note = str(table.note) if table.rows else str(text("No rows: there is nothing of this kind."))
+        numbers = Numbers(str(table.title), html, note, name, full)
         if name not in drawn and (position == 0 or name in in_table or len(table.rows) <= _SHORT):
             main.append(numbers)
         elif name not in drawn or not any(f.svg for f in pictures):

@@ -7,6 +7,7 @@ const LENGTHS = {
   "en": [[86400, " d"], [3600, " h"], [60, " min"], [1, " s"], [0.001, " ms"]],
   "zh-CN": [[86400, "天"], [3600, "小时"], [60, "分钟"], [1, "秒"], [0.001, "毫秒"]],
 };
+const POINTS = { "en": " pp", "zh-CN": " 个百分点" };
 const MISSING = "–", MINUS = "−";
 
 export function compact(value, locale) {
@@ -19,6 +20,7 @@ export function compact(value, locale) {
 export function shown(value, unit, locale) {
   if (value === null || value === undefined || !Number.isFinite(value)) return MISSING;
   if (unit === "ratio" || unit === "change") return signed(`${(Math.abs(value) * 100).toFixed(1)}%`, value, unit === "change");
+  if (unit === "difference") return signed((Math.abs(value) * 100).toFixed(1) + POINTS[locale], value, true);
   if (unit === "seconds") return seconds(value, locale);
   if (unit === "count") return signed(Math.abs(Math.round(value)).toLocaleString("en-US"), value);
   return signed(Math.abs(value).toLocaleString("en-US", { maximumSignificantDigits: Math.abs(value) >= 1000 ? 21 : 4, maximumFractionDigits: 2 }), value);
@@ -26,6 +28,7 @@ export function shown(value, unit, locale) {
 
 export function tick(value, unit, locale) {
   if (unit === "ratio" || unit === "change") return signed(`${trim(significant(Math.abs(value) * 100))}%`, value);
+  if (unit === "difference") return signed(trim(significant(Math.abs(value) * 100)) + POINTS[locale], value, true);
   return unit === "seconds" ? seconds(value, locale) : compact(value, locale);
 }
 
