@@ -139,24 +139,37 @@ def _breaks(
 
 
 def _expected(seen: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What a day's other events lead one to expect; 0 where nothing can be said. Days of a break do not teach."""
-    expected = np.zeros(len(seen))
+    """What a day's other events lead one to expect; 0 where nothing can be said. Days of a break do not teach.
+
+    All days at once, as if there were no break; from the first break on again without it, until there is no further one.
+    """
     share = np.divide(seen, others, out=np.full(len(seen), np.nan), where=others > 0)
-    usual = others.astype(float).copy()
-    for day in range(_LEAST_PAST, len(seen)):
-        past = share[max(0, day - _PAST) : day]
-        known = past[~np.isnan(past)]
-        if len(known) < _LEAST_PAST:
-            continue
-        level = float(np.median(known))
-        alive = others[day] >= _ALIVE * float(np.median(usual[max(0, day - _PAST) : day]))
+    usual, _, _ = _of_the_past(others.astype(float))
+    alive = others >= _ALIVE * usual
+    alive[:_LEAST_PAST] = False
+    expected = np.zeros(len(seen))
+    begin = 0
+    while True:
+        level, known, least = _of_the_past(share)
         # an event that skips whole days by itself says nothing by skipping one
-        regular = float(np.mean(known > 0)) == 1.0
-        if alive and regular:
-            expected[day] = level * others[day]
-            if seen[day] < _GONE * expected[day] and expected[day] >= _EXPECTED:
-                share[day] = np.nan
-    return expected
+        regular = (known >= _LEAST_PAST) & (least > 0)
+        expected[begin:] = np.where(alive & regular, level * others, 0.0)[begin:]
+        gone = np.flatnonzero((seen < _GONE * expected)[begin:] & (expected[begin:] >= _EXPECTED))
+        if not len(gone):
+            return expected
+        begin += int(gone[0]) + 1
+        share[begin - 1] = np.nan
+
+
+def _of_the_past(
+    values: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+    """For each day the median, number and least of the values known in the days before it."""
+    padded = np.concatenate((np.full(_PAST, np.nan), values))
+    past = np.sort(np.lib.stride_tricks.sliding_window_view(padded, _PAST)[: len(values)], axis=1)  # unknown ones last
+    known = np.count_nonzero(~np.isnan(past), axis=1)
+    days = np.arange(len(values))
+    return (past[days, (known - 1) // 2] + past[days, known // 2]) / 2, known, past[:, 0]
 
 
 def _daily(
