@@ -56,8 +56,7 @@ def _tidy(state: ServerState, facts: Facts, run: Run) -> None:
     facts.alerts.forget_before(now() - _KEPT_ALERTS)
     run.check()
     if state.storage.embedded:
-        with state.storage.question() as workspace:
-            rules = workspace.project.keep
+        rules = state.storage.settings().keep
         deleted = sum(erasure.apply_keep_rules(state.storage.writing, rules).values())
         if deleted:
             facts.audit.record(ITSELF, "events.keep", f"{deleted} events")
@@ -66,8 +65,7 @@ def _tidy(state: ServerState, facts: Facts, run: Run) -> None:
 
 def _deliver(state: ServerState, facts: Facts, run: Run) -> None:
     run.check()
-    with state.storage.question() as workspace:
-        project = workspace.project
+    project = state.storage.settings()
     if project.notify.channels:
         Notifier(facts, project).deliver()
 

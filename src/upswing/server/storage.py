@@ -165,6 +165,10 @@ class Storage:
         with self.question() as workspace:
             return work(workspace)
 
+    def settings(self) -> WorkspaceSpec:
+        """What ``upswing.yml`` says now; events are not looked at."""
+        return self._read_files()[1]
+
     def refresh(self) -> None:
         """Let the next question see everything that is written."""
         if self._live is not None:

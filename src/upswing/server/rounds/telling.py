@@ -24,9 +24,10 @@ _MOST: Final = 20
 
 def watch(state: ServerState, facts: Facts, run: Run) -> None:
     """Tell what ``upswing alerts`` finds over all metrics; nothing where nobody is to be told."""
-    moment, notifier = _ready(state, facts)
-    if notifier is None:
+    ready = _ready(state, facts)
+    if ready is None:
         return
+    moment, notifier = ready
     for alert in _found(state, run, moment, {}):
         group = alert.sentence.values.get("group", "")  # tracking may break for each group of users by itself
         notifier.tell(
@@ -40,9 +41,10 @@ def guardrails(state: ServerState, facts: Facts, run: Run) -> None:
 
     It looks at the metric as a whole, like `watch`; what the experiment itself does to it is for the experiment to say.
     """
-    moment, notifier = _ready(state, facts)
-    if notifier is None:
+    ready = _ready(state, facts)
+    if ready is None:
         return
+    moment, notifier = ready
     guarding: dict[str, list[ExperimentDefinition]] = {}
     for experiment in _running(moment):
         for guardrail in experiment.guardrails:
@@ -79,12 +81,12 @@ def period_told(alert: Alert) -> str:
     return f"week of {day - timedelta(days=day.weekday())}"
 
 
-def _ready(state: ServerState, facts: Facts) -> tuple[Moment, Notifier | None]:
-    """The workspace as of now; no notifier where there is nothing to tell or nobody to be told."""
+def _ready(state: ServerState, facts: Facts) -> tuple[Moment, Notifier] | None:
+    """The workspace as of now; None where there is nothing to tell or nobody to be told."""
+    if not state.storage.settings().notify.channels:
+        return None
     moment = state.storage.moment()
-    if not moment.project.notify.channels or not moment.engine.schema().n_events:
-        return moment, None
-    return moment, Notifier(facts, moment.project)
+    return (moment, Notifier(facts, moment.project)) if moment.engine.schema().n_events else None
 
 
 def _found(state: ServerState, run: Run, moment: Moment, arguments: dict[str, object]) -> tuple[Alert, ...]:
