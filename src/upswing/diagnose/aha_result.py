@@ -99,6 +99,9 @@ class AhaResult(Result):
     def verdict(self) -> Text:
         """The best confirmed finding."""
         best = self.recommended
+        if best is None and not self.judged:
+            return text("Nothing could be judged: too few users ({n}), or behaviours of nearly all or nearly none of them.",
+                        n=f"{self.users_seen:,}")  # fmt: skip
         if best is None:
             return text("No behaviour is confirmed: {n} were judged, none holds on other users.", n=f"{self.judged:,}")
         f = best.found

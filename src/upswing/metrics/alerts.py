@@ -92,6 +92,8 @@ class AlertsResult(Result):
 
     def verdict(self) -> Text | str:
         """The gravest alert, or that there is none."""
+        if not self.alerts and not self.looked_at:
+            return text("No metric could be judged: too few users, or too few days")
         if not self.alerts:
             return text("Nothing out of the ordinary in {n} metrics", n=len(self.looked_at))
         return self.alerts[0].sentence

@@ -11,6 +11,7 @@ from upswing.core.errors import UpswingError, UsageError
 from upswing.core.i18n import Text, text
 from upswing.core.numbers import format_number, format_rate
 from upswing.core.results import Caveat, Cell, Chart, Column, HowComputed, Result, Table
+from upswing.diagnose.weak_points import MIN_USERS
 from upswing.metrics.candidate import Candidate
 from upswing.review.setting import NorthStar, Setting
 from upswing.review.sizing import CLOSED, GrowthPoint, rank, total
@@ -57,6 +58,8 @@ class GrowthPointsResult(Result):
                 "{n} gaps stand out, and none is left to close: each is over, made by tracking, or explained by something else",
                 n=len(self.points),
             )
+        if not sound and (self.how.users or 0) < 2 * MIN_USERS:
+            return text("{n} users whose window has closed are too few to find a gap among", n=self.how.users or 0)
         if not sound:
             return text("No gap stands out beyond chance: there is nothing to size yet")
         return self.sentence(sound[0])
