@@ -165,11 +165,13 @@ def _key_of(request: Request, shown: str | None, kind: KeyKind, state: ServerSta
         return key
     if shown is None and state.open_to_all and not facts.keys.any(kind) and _from_here(request):
         return None
-    needed, label = {
-        "intake": (text("this needs an intake key"), text("make one: upswing keys new intake --label APP")),
-        "flag": (text("this needs a flag key"), text("make one: upswing keys new flag --label APP")),
-    }[kind]
-    raise NotSignedInError(needed, code="UP816", hint=label)
+    if kind == "intake":
+        raise NotSignedInError(
+            text("this needs an intake key"), code="UP816", hint=text("make one: upswing keys new intake --label APP")
+        )
+    raise NotSignedInError(
+        text("this needs a flag key"), code="UP816", hint=text("make one: upswing keys new flag --label APP")
+    )
 
 
 def _from_here(request: Request) -> bool:
