@@ -10,7 +10,7 @@ from playwright.sync_api import Browser
 
 from tests.web.conftest import looking
 from upswing.core.results import Cell, Column, Table
-from upswing.web.columns import fitting
+from upswing.report.columns import fitting
 from upswing.web.rooms import rooms
 
 WIDE = """[...document.querySelectorAll('.scroll')]

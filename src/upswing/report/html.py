@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
 from pathlib import Path
 
@@ -13,12 +11,13 @@ from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from upswing.core.i18n import current_locale, text
-from upswing.core.numbers import format_count, format_date
-from upswing.core.results import Result, plain
+from upswing.core.results import Result
 from upswing.report.charts import draw
-from upswing.report.tables import table_html
+from upswing.report.sections import Numbers, caveats_of, definition_of, how_of, numbers_of
 
 _HERE = Path(__file__).parent
+TEMPLATES = _HERE / "templates"
+"""Of which pages of the web share `section.html`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +28,7 @@ class _Figure:
 
 @dataclass(frozen=True, slots=True)
 class _ShownTable:
-    title: str
-    html: Markup
-    note: str
+    numbers: Numbers
     folded: bool
 
 
@@ -42,10 +39,10 @@ class _Block:
     anchor: str
     title: str
     verdict: str
-    caveats: list[str]
+    caveats: tuple[tuple[str, str], ...]
     figures: list[_Figure]
     tables: list[_ShownTable]
-    how: list[tuple[str, str]]
+    how: tuple[tuple[str, str], ...]
     definition: str
     sql: tuple[str, ...]
 
@@ -70,7 +67,6 @@ def page(results: Sequence[Result], *, title: object = None, subtitle: object = 
             lead=Markup(lead),  # noqa: S704 - made by this package from escaped parts
             blocks=[_block(result, f"s{i}") for i, result in enumerate(results)],
             style=Markup((_HERE / "style.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
-            words={"how": str(text("How computed"))},
             footer=str(text("Made by Upswing. This file is complete in itself and asks the network for nothing.")),
         )
     )
@@ -86,7 +82,6 @@ def fragment(result: Result) -> str:
         lang=current_locale(),
         block=_block(result, ""),
         style=Markup((_HERE / "style.css").read_text(encoding="utf-8")),  # noqa: S704 - our own file
-        words={"how": str(text("How computed"))},
     )
 
 
@@ -100,47 +95,26 @@ def _block(result: Result, anchor: str) -> _Block:
     ]
     shown = [
         _ShownTable(
-            str(t.title),
-            table_html(t, drawn_in_table.get(t.name)),
-            str(t.note),
+            numbers_of(table, [c for c in result.charts() if c.table == name]),
             folded=i > 0 and name not in drawn_in_table,
         )
-        for i, (name, t) in enumerate(tables.items())
+        for i, (name, table) in enumerate(tables.items())
     ]
-    how = result.how
     return _Block(
         anchor=anchor,
         title=str(result.title()),
         verdict=str(result.verdict()),
-        caveats=[str(c.message) for c in how.caveats],
+        caveats=caveats_of(result),
         figures=[f for f in figures if f.svg],
         tables=shown,
-        how=_how(result),
-        definition=json.dumps({k: plain(v) for k, v in how.definition.items()}, ensure_ascii=False, indent=1),
-        sql=how.sql,
+        how=how_of(result),
+        definition=definition_of(result),
+        sql=result.how.sql,
     )
-
-
-def _how(result: Result) -> list[tuple[str, str]]:
-    how = result.how
-    rows = [
-        (text("Method"), how.method),
-        (text("Range"), f"{_moment(how.window.start)} – {_moment(how.window.stop)} ({how.window.timezone})"),
-        (text("Events read"), "" if how.events is None else format_count(how.events)),
-        (text("Users looked at"), "" if how.users is None else format_count(how.users)),
-        (text("Data as of"), "" if how.data_as_of is None else _moment(how.data_as_of)),
-        (text("Engine"), how.engine),
-        (text("Time taken"), f"{sum(how.timings.values()):.2f} s" if how.timings else ""),
-    ]
-    return [(str(k), str(v)) for k, v in rows if str(v)]
-
-
-def _moment(value: datetime) -> str:
-    return format_date(value, locale=current_locale())
 
 
 @cache
 def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(_HERE / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    made = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    made.globals["text"] = lambda message, **values: str(text(message, **values))
+    return made

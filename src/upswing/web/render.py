@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse
 from upswing.core.i18n import current_locale, text, use_locale
 from upswing.core.numbers import format_count, format_date
 from upswing.core.results import plain, show
+from upswing.report.html import TEMPLATES as REPORT_TEMPLATES
 from upswing.web.packing import asset
 from upswing.web.rooms import rooms
 from upswing.web.view import DENSITIES, THEMES, Problem, View, address
@@ -49,7 +50,7 @@ def render_problem(view: View, problem: Problem, *, status: int) -> HTMLResponse
 def environment() -> Environment:
     """Templates with the few functions they may call."""
     made = Environment(
-        loader=FileSystemLoader(HERE / "templates"),
+        loader=FileSystemLoader([HERE / "templates", REPORT_TEMPLATES]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -5,18 +5,17 @@ Everything is read from the result's tables and charts; nothing here knows a ver
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from markupsafe import Markup
 
 from upswing.core.i18n import current_locale, text
-from upswing.core.numbers import format_count, format_date, format_seconds
+from upswing.core.numbers import format_count, format_date
 from upswing.core.results import Chart, Column, Result, Table, Unit, plain
 from upswing.report.charts import draw, labels_of, series_of
-from upswing.report.tables import Links, table_html
-from upswing.web.columns import fitting
+from upswing.report.sections import Numbers, caveats_of, definition_of, how_of, numbers_of, seconds
+from upswing.report.tables import Links
 from upswing.web.host import Annotation
 
 _SHORT = 40
@@ -39,25 +38,6 @@ class Figure:
     data: dict[str, object]
     table: Markup
     name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """A table that stands for itself.
-
-    Args:
-        title: what it shows.
-        html: the table with the columns that are read first.
-        note: a remark below it.
-        name: of the table.
-        full: the table with all columns, where some are left out above; empty otherwise.
-    """
-
-    title: str
-    html: Markup
-    note: str
-    name: str
-    full: Markup | str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +84,13 @@ def shown(
     more: list[Numbers] = []
     for position, (name, table) in enumerate(tables.items()):
         found = links(name) if links is not None else None
-        short = fitted(table, [c for c in charts if c.table == name])
-        html = table_html(short, in_table.get(name), links=found)
-        full = table_html(table, links=found) if short is not table and table.rows else ""
+        numbers = numbers_of(table, [c for c in charts if c.table == name], links=found)
         pictures = [
-            figure(c, table, html, annotations, before=earlier.get(name))
+            figure(c, table, numbers.html, annotations, before=earlier.get(name))
             for c in charts
             if c.table == name and name in drawn
         ]
         main += [f for f in pictures if f.svg]
-        note = str(table.note) if table.rows else str(text("No rows: there is nothing of this kind."))
-        numbers = Numbers(str(table.title), html, note, name, full)
         if name not in drawn and (position == 0 or name in in_table or len(table.rows) <= _SHORT):
             main.append(numbers)
         elif name not in drawn or not any(f.svg for f in pictures):
@@ -123,25 +99,17 @@ def shown(
     return Shown(
         title=str(result.title()),
         verdict=str(result.verdict()),
-        caveats=tuple((c.code, str(c.message)) for c in how.caveats),
+        caveats=caveats_of(result),
         main=tuple(main),
         more=tuple(more),
-        how=_how(result),
-        definition=json.dumps({k: plain(v) for k, v in how.definition.items()}, ensure_ascii=False, indent=1),
+        how=how_of(result),
+        definition=definition_of(result),
         sql=how.sql,
         window=f"{_day(how.window.start)} – {_day(how.window.stop)}",
         timezone=how.window.timezone,
         cost=_cost(result),
         names=tuple(tables),
     )
-
-
-def fitted(table: Table, charts: Sequence[Chart]) -> Table:
-    """The table as it fits a page; what is drawn of it stays, and so does a triangle, which is as wide as its periods."""
-    if any(chart.kind == "triangle" for chart in charts):
-        return table
-    keep = {key for chart in charts for key in (chart.x, *chart.y, chart.series) if key}
-    return fitting(table, keep)
 
 
 def figure(
@@ -210,34 +178,12 @@ def _column(table: Table, key: str) -> Column:
     return next(c for c in table.columns if c.key == key)
 
 
-def _how(result: Result) -> tuple[tuple[str, str], ...]:
-    how = result.how
-    rows = [
-        (text("Method"), how.method),
-        (text("Range"), f"{_moment(how.window.start)} – {_moment(how.window.stop)} ({how.window.timezone})"),
-        (text("Events read"), "" if how.events is None else format_count(how.events)),
-        (text("Users looked at"), "" if how.users is None else format_count(how.users)),
-        (text("Data as of"), "" if how.data_as_of is None else _moment(how.data_as_of)),
-        (text("Engine"), how.engine),
-        (text("Time taken"), ", ".join(f"{k} {_seconds(s)}" for k, s in how.timings.items())),
-    ]
-    return tuple((str(k), str(v)) for k, v in rows if str(v))
-
-
 def _cost(result: Result) -> str:
     parts = [] if result.how.events is None else [str(text("{n} events", n=format_count(result.how.events)))]
     if result.how.timings:
-        parts.append(_seconds(sum(result.how.timings.values())))
+        parts.append(seconds(sum(result.how.timings.values())))
     return " · ".join(parts)
-
-
-def _seconds(value: float) -> str:
-    return format_seconds(value, locale=current_locale())
 
 
 def _day(value: object) -> str:
     return format_date(value.date() if hasattr(value, "date") else value, locale=current_locale())  # type: ignore[arg-type]
-
-
-def _moment(value: object) -> str:
-    return format_date(value, locale=current_locale())  # type: ignore[arg-type]

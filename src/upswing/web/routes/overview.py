@@ -11,6 +11,7 @@ from starlette.responses import Response
 from upswing.core.errors import UpswingError
 from upswing.core.i18n import Text, text
 from upswing.core.results import Result, Table
+from upswing.report.sections import Numbers
 from upswing.report.tables import Links, table_html
 from upswing.server.errors import NotFoundError
 from upswing.verbs import verb
@@ -22,7 +23,7 @@ from upswing.web.headlines import Headline, headline, moved_most
 from upswing.web.host import StillAskedError
 from upswing.web.render import render
 from upswing.web.routes.ask import first_question
-from upswing.web.shown import Figure, Numbers, Shown, shown
+from upswing.web.shown import Figure, Shown, shown
 from upswing.web.site import Pages, problem_of
 from upswing.web.view import Problem, View
 

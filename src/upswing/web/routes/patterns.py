@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from upswing.core.i18n import Text, text
 from upswing.core.results import Chart, Column, Table
+from upswing.report.sections import Numbers
 from upswing.report.tables import table_html
 from upswing.verbs import verb
 from upswing.web.compared import Direction, change
@@ -18,7 +19,7 @@ from upswing.web.headlines import Headline, spark
 from upswing.web.host import Annotation
 from upswing.web.marks import Scale, cell_bar, forest, reading
 from upswing.web.render import render
-from upswing.web.shown import Figure, Numbers, figure
+from upswing.web.shown import Figure, figure
 from upswing.web.site import Pages
 from upswing.web.view import Problem, View
 
