@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import httpx
 import pytest
+from starlette.routing import Route
 
 from tests.web.pages import FUNNEL, PAGES
 from upswing.verbs import VERBS
@@ -14,6 +15,8 @@ from upswing.web.packing import STATIC, asset
 from upswing.web.rooms import asked_verbs, page_of, rooms
 
 LANGUAGES = ("en", "zh-CN")
+NO_PAGE = re.compile(r"/-/(overview|look|suggest|share|asked)\b|/api/|/ask/\{name\}|/import/\{upload\}|/start/demo$")
+"""Parts of pages, files, ways to another page, and steps that need a file of one's own."""
 
 
 class Seen(HTMLParser):
@@ -47,6 +50,15 @@ def test_page_answers_and_is_strict(site: httpx.Client, path: str, lang: str) ->
             assert attrs.get("src", "").startswith("/static/") or attrs["type"] == "application/json"
         if tag in ("link", "img", "script"):
             assert not re.match(r"(https?:)?//", attrs.get("href", attrs.get("src", "")))
+
+
+def test_no_page_is_forgotten(site: httpx.Client) -> None:
+    """Every address that answers a visitor is opened by the tests of all pages."""
+    opened = {path.partition("?")[0] for path in PAGES}
+    mounted = [r for r in site.app.router.routes if isinstance(r, Route)]  # type: ignore[attr-defined]
+    pages = [r for r in mounted if "GET" in (r.methods or ()) and not NO_PAGE.match(r.path)]
+    assert len(pages) > 30
+    assert [r.path for r in pages if not any(r.path_regex.match(path) for path in opened)] == []
 
 
 def test_every_page_that_changes_something_carries_the_token(site: httpx.Client) -> None:
