@@ -8,7 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from tests.server.workspaces import copied, make_demo, serving
 from upswing.web.site import add_pages
@@ -49,3 +49,19 @@ def looking(
     for key, value in (("lang", lang), ("theme", theme)):
         context.add_cookies([{"name": f"upswing_{key}", "value": value, "url": base}])
     return context
+
+
+def until(page: Page, condition: str, *, seconds: float = 20) -> bool:
+    """Whether a JavaScript condition comes true; looked at with every frame.
+
+    Playwright's own `wait_for_function` looks again by way of `eval`, which the pages' policy forbids.
+    """
+    looks = """async ([limit]) => {
+        const end = performance.now() + 1000 * limit;
+        while (!(CONDITION)) {
+            if (performance.now() > end) return false;
+            await new Promise((go) => setTimeout(go, 16));
+        }
+        return true;
+    }"""
+    return bool(page.evaluate(looks.replace("CONDITION", condition), [seconds]))

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
-from tests.web.conftest import looking
+from tests.web.conftest import looking, until
 from upswing.core.results import Cell, Column, Table
 from upswing.report.columns import fitting
 from upswing.web.rooms import rooms
@@ -28,7 +28,7 @@ def test_no_open_table_scrolls_sideways(browser: Browser, site: httpx.Client, la
         for path in [*paths, FUNNEL]:
             page.goto(path)
             page.wait_for_selector("#answer[data-waiting], #overview[data-waiting]", state="detached")
-            page.wait_for_function("document.fonts.status === 'loaded'")
+            assert until(page, "document.fonts.status === 'loaded'")
             wide = page.evaluate(WIDE)
             if wide:
                 found[path] = wide
