@@ -27,7 +27,7 @@ MO = PO.with_suffix(".mo")
 UNSEEN = {"at character {n}"}
 CLICKS_OWN = SOURCE / "cli" / "words.py"
 """click's own sentences, listed to be collected; click fills them."""
-PASSED_ON = SOURCE / "web" / "render.py"
+PASSED_ON = (SOURCE / "web" / "render.py", SOURCE / "report" / "html.py")
 """What templates call: their messages are collected from the templates."""
 
 _HAN = r"[\u4e00-\u9fff]"
@@ -110,7 +110,7 @@ def test_calls_can_be_collected_and_filled(path: Path) -> None:
         place = f"{path.relative_to(SOURCE)}:{call.lineno}"
         assert len(call.args) == 1, place
         message = call.args[0]
-        if path == PASSED_ON and isinstance(message, ast.Name):
+        if path in PASSED_ON and isinstance(message, ast.Name):
             continue
         assert isinstance(message, ast.Constant), f"{place}: a message is a constant string"
         assert isinstance(message.value, str), f"{place}: a message is a constant string"
