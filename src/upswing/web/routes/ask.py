@@ -166,7 +166,9 @@ def first_question(view: View, chosen: Verb) -> list[tuple[str, str]]:
         "aha": [("start", path[0]), ("outcome", "*"), ("day", "7")],
         "quadrants": [("start", path[0]), ("outcome", path[-1]), ("after", "1d"), ("within", "7d")],
         "behaviour": [("target", path[-1])],
-        "explain-change": [("name", name) for kind in ("tree", "metric") for name in view.definitions.by_kind.get(kind, ())][:1],
+        "explain-change": [
+            ("name", name) for kind in ("tree", "metric") for name in view.definitions.by_kind.get(kind, ())
+        ][:1],
     }
     return found.get(chosen.name, [])
 
