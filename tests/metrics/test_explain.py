@@ -287,6 +287,11 @@ def test_windows_that_overlap_or_have_no_data_are_refused():
             resolve_windows(log, start="2026-01-12", stop="2026-01-19", against="yesterday")
         with pytest.raises(DataError, match="no events in the earlier"):
             resolve_windows(log, start="2026-01-05", stop="2026-01-12", against="2020-01-01..2020-01-08")
+        for periods in (0, -1):
+            with pytest.raises(UsageError, match="at least one week"):
+                resolve_windows(log, period="week", periods=periods)
+        with pytest.raises(DataError, match="no events in the earlier"):  # all there are, and so none before
+            resolve_windows(log, period="week", periods=10**20)
         log.engine.close()
 
 

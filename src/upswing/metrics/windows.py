@@ -57,14 +57,14 @@ def resolve_windows(
         periods: how many of them.
 
     Raises:
-        UsageError: UP660 windows that overlap, or an `against` that cannot be read.
+        UsageError: UP660 windows that overlap, fewer than one period, or an `against` that cannot be read.
         DataError: UP317 no events in the earlier window.
     """
     schema = log.require_events()
     assert schema.horizon is not None
     assert schema.first_time is not None
     if start is None:
-        after = _last_complete(log, period, periods, stop)
+        after, periods = _last_complete(log, period, periods, stop)
     else:
         after = log.resolve_range(start, stop)
     if against == "previous":
@@ -89,7 +89,10 @@ def resolve_windows(
     return Windows(before, after)
 
 
-def _last_complete(log: EventLog, period: Period, periods: int, stop: str | None) -> tuple[int, int]:
+def _last_complete(log: EventLog, period: Period, periods: int, stop: str | None) -> tuple[tuple[int, int], int]:
+    """The last complete periods, and how many of them the log has."""
+    if periods < 1:
+        raise UsageError(text("a window needs at least one {period}, got {n}", period=period, n=periods), code="UP660")
     schema = log.require_events()
     assert schema.first_time is not None
     assert schema.horizon is not None
@@ -102,7 +105,8 @@ def _last_complete(log: EventLog, period: Period, periods: int, stop: str | None
             code="UP318",
             hint=text("give the windows: --from DATE --to DATE --against FROM..TO"),
         )
-    return done[max(0, len(done) - 1 - periods)], done[-1]
+    there = min(periods, len(done) - 1)
+    return (done[-1 - there], done[-1]), there
 
 
 def _back(log: EventLog, after: tuple[int, int], period: Period, periods: int) -> int:

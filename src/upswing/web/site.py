@@ -16,7 +16,8 @@ from starlette.routing import Route
 
 from upswing.core.errors import UpswingError
 from upswing.core.i18n import text, use_locale
-from upswing.server.errors import NotAllowedError, NotSignedInError, status_of
+from upswing.server.errors import InternalError, NotAllowedError, NotSignedInError, status_of
+from upswing.server.observe import LOG
 from upswing.server.state import LocalPerson, Role, ServerState
 from upswing.web.host import Host
 from upswing.web.packing import STATIC, Static, pack
@@ -100,6 +101,11 @@ class Pages:
                 return RedirectResponse(address("/sign-in", {"next": _here(request)}), status_code=303)
             except UpswingError as error:
                 return render_problem(view, problem_of(error), status=status_of(error))
+            except Exception:
+                request_id: str = request.state.request_id
+                LOG.exception("unexpected error", extra={"facts": {"request": request_id}})
+                mistake = InternalError(request_id)
+                return render_problem(view, problem_of(mistake), status=status_of(mistake))
 
 
 def problem_of(error: UpswingError) -> Problem:
