@@ -499,7 +499,9 @@ def _table(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(*columns, box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")  # a narrow terminal breaks a cell, and hides nothing
     for row in rows:
         table.add_row(*(_cell(column, row[column]) for column in columns))
     Console(soft_wrap=True).print(table)
@@ -509,7 +511,7 @@ def _cell(column: str, value: object) -> str:
     if value is None:
         return "–"
     if column in ("at", "running_since") or column.endswith("_at"):
-        return datetime.fromtimestamp(int(str(value)) / 1_000_000, tz=UTC).isoformat(timespec="seconds")
+        return datetime.fromtimestamp(int(str(value)) / 1_000_000, tz=UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "*"
     return str(value)

@@ -97,6 +97,19 @@ def open_workspace(folder: Path | None) -> Workspace:
     return Workspace.open(folder or Path())
 
 
+def note_change(workspace: Workspace, action: str, target: str = "") -> None:
+    """Write a change into the audit log of a workspace that keeps one; a server that holds it has done so already."""
+    from upswing.workspace.holder import holder_of
+
+    kept = workspace.project.facts is not None or (workspace.root / "data" / "facts.sqlite").exists()
+    if not kept or holder_of(workspace.root) is not None:
+        return
+    from upswing.facts.database import Facts
+
+    with Facts.open(workspace.root, workspace.project.facts) as facts:
+        facts.audit.record("local", action, target[:200])
+
+
 def say(message: object) -> None:
     """A message to people, on stderr."""
     click.echo(str(message), err=True)

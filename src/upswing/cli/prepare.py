@@ -8,7 +8,15 @@ from typing import Any
 
 import click
 
-from upswing.cli.main import language_argument, language_option, open_workspace, say, workspace_option, write_page
+from upswing.cli.main import (
+    language_argument,
+    language_option,
+    note_change,
+    open_workspace,
+    say,
+    workspace_option,
+    write_page,
+)
 from upswing.core.errors import Problems
 from upswing.core.i18n import text
 
@@ -53,6 +61,7 @@ def import_(workspace_dir: Path | None, files: tuple[str, ...], as_json: bool, *
 
     with open_workspace(workspace_dir) as workspace, ImportProgress() as progress:
         summary = workspace.import_events(files, progress=progress, on_proposal=progress.proposal, **columns)
+        note_change(workspace, "workspace.import_events", ", ".join(files))
     if as_json:
         click.echo(json.dumps(summary.to_dict(), ensure_ascii=False, indent=2))
         return
@@ -78,6 +87,7 @@ def alias(workspace_dir: Path | None, ids: tuple[str, ...], **how: Any) -> None:
     """Add or remove dated aliases."""
     with open_workspace(workspace_dir) as workspace:
         changed = workspace.alias(*ids, **how)
+        note_change(workspace, "workspace.alias", f"{changed} ids")  # whose they are is nobody else's business
     say(text("{n} aliases changed", n=changed))
 
 
@@ -88,6 +98,7 @@ def compact(workspace_dir: Path | None) -> None:
     """Rewrite the log."""
     with open_workspace(workspace_dir) as workspace:
         workspace.compact()
+        note_change(workspace, "workspace.compact")
     say(text("compacted"))
 
 
