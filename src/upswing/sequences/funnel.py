@@ -159,7 +159,7 @@ def chains(batch: Sequences, rules: FunnelRules) -> Chains:
     """
     laid = _lay_out(batch, rules)
     starts, stops = laid.batch.offsets[:-1], laid.batch.offsets[1:]
-    owner = np.arange(len(starts), dtype=np.int64)
+    owner: NDArray[np.int64] | None = None  # unit behind each start; None: one start each
     periods = np.empty(0, np.int64)
     if rules.trend:
         leading = np.uint64((1 << rules.steps) - 1 if rules.order == "any" else 1)
@@ -169,16 +169,16 @@ def chains(batch: Sequences, rules: FunnelRules) -> Chains:
         stops = laid.batch.offsets[owner + 1]
     unit, depth, rows, removed = _follow(batch, laid, owner, starts, stops, periods, rules)
     if len(removed):
-        gone = np.zeros(len(owner), np.bool_)
+        gone = np.zeros(len(starts), np.bool_)
         gone[removed] = True
         kept = ~gone[unit]
         unit, depth, rows = unit[kept], depth[kept], rows[kept]
     found = _gather(laid, rules, owner, periods, starts, unit, depth, rows)
     if rules.hold and rules.count in ("users", "sessions"):
-        found = _best_per_parent(found, laid.parent[owner[unit]], rules)
-        removed = removed[np.unique(laid.parent[owner[removed]], return_index=True)[1]]
+        found = _best_per_parent(found, laid.parent_of(_behind(owner, unit)), rules)
+        removed = removed[np.unique(laid.parent_of(_behind(owner, removed)), return_index=True)[1]]
     looked_at = batch.n_users if rules.count == "users" else laid.batch.n_users
-    return replace(found, removed=laid.batch.users[owner[removed]], units=looked_at, events=batch.n_events)
+    return replace(found, removed=laid.batch.users[_behind(owner, removed)], units=looked_at, events=batch.n_events)
 
 
 def step_times(found: Chains, reached: NDArray[np.bool_], step: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -220,7 +220,7 @@ _Found = tuple[NDArray[np.int64], NDArray[np.uint8], NDArray[np.int32], NDArray[
 def _follow(
     batch: Sequences,
     laid: Units,
-    owner: NDArray[np.int64],
+    owner: NDArray[np.int64] | None,
     starts: NDArray[np.int64],
     stops: NDArray[np.int64],
     periods: NDArray[np.int64],
@@ -266,8 +266,9 @@ def _follow(
                 stopped = np.where(stopped < 0, stopped, laid.source[np.maximum(stopped, 0)])
             complete = np.zeros(len(starts), np.bool_)
             complete[unit[:count][depth[:count] == rules.steps]] = True
-            parent = laid.parent[owner] if rules.count != "pairs" else owner
-            period = periods if len(periods) else np.zeros(len(owner), np.int64)
+            every = _behind(owner, np.arange(len(starts)))
+            parent = laid.parent_of(every) if rules.count != "pairs" else every
+            period = periods if len(periods) else np.zeros(len(starts), np.int64)
             gone = units.spoilt_parents(parent, period, stopped, complete, again=rules.tie == "any")
     return unit[:count], depth[:count], rows[:count], gone
 
@@ -286,7 +287,7 @@ def _limits(rules: FunnelRules) -> tuple[np.uint64, NDArray[np.int64], NDArray[n
 def _gather(
     laid: Units,
     rules: FunnelRules,
-    owner: NDArray[np.int64],
+    owner: NDArray[np.int64] | None,
     periods: NDArray[np.int64],
     starts: NDArray[np.int64],
     unit: NDArray[np.int64],
@@ -305,7 +306,12 @@ def _gather(
         known = at >= 0
         group[known] = codes[starts[unit[known]] + at[known]]
     period = periods[unit].astype(np.int32) if len(periods) else _same(0, len(unit))
-    return Chains(here.users[owner[unit]], depth, entry, elapsed.T, group, period, np.empty(0, np.int64))
+    return Chains(here.users[_behind(owner, unit)], depth, entry, elapsed.T, group, period, np.empty(0, np.int64))
+
+
+def _behind(owner: NDArray[np.int64] | None, starts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Units behind some starts."""
+    return starts if owner is None else owner[starts]
 
 
 def _same(value: int, n: int) -> NDArray[np.int32]:

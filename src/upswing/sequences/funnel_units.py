@@ -21,19 +21,23 @@ class Units:
     Args:
         batch: the events; `batch.users` has the user of each unit.
         source: row of the first batch behind each event; None where they are the same.
-        parent: unit that each unit is a part of (a user, or a session), shape (n_units,).
+        parent: unit that each unit is a part of (a user, or a session), shape (n_units,); None where each is its own.
         value: key that all matched events of the unit share; None where nothing is held.
     """
 
     batch: Sequences
     source: Ints | None
-    parent: Ints
+    parent: Ints | None
     value: Ints | None = None
+
+    def parent_of(self, units: Ints) -> Ints:
+        """What each of some units is a part of."""
+        return units if self.parent is None else self.parent[units]
 
 
 def users(batch: Sequences) -> Units:
     """Every user is a unit."""
-    return Units(batch, None, np.arange(batch.n_users, dtype=np.int64))
+    return Units(batch, None, None)
 
 
 def sessions_by_gap(batch: Sequences, gap: int) -> Units:
@@ -97,7 +101,7 @@ def by_held_value(units: Units, keys: list[Ints], *, steps: int) -> Units:
     bounds = np.searchsorted(unit, np.arange(len(starts))) if len(starts) else np.empty(0, np.int64)
     regrouped = replace(_take(batch, rows, bounds, owner[rows]), marks=merged)
     source = rows if units.source is None else units.source[rows]
-    return Units(regrouped, source, units.parent[unit_owner], unit_value)
+    return Units(regrouped, source, units.parent_of(unit_owner), unit_value)
 
 
 @njit(nogil=True, cache=True)
