@@ -103,25 +103,30 @@ class MetricsResult(Result):
 
     def _summary(self) -> Table:
         against = text("Year before") if self.compare == "year" else text("Before")
-        columns = (
+        columns: tuple[Column, ...] = (
             Column("metric", text("Metric")),
             Column("period", text("Period"), doc=text("the last complete period")),
             Column("value", text("Value"), "number"),
             Column("previous", against, "number"),
             Column("change", text("Change"), "number", text("of shares in points")),
             Column("relative", text("Relative"), "change"),
-            Column("wanted", text("Target"), "number"),
-            Column("status", text("Standing")),
-            Column("owner", text("Owner")),
         )
         rows: list[tuple[Cell, ...]] = [
             (
                 m.shown, s.period, Quantity(s.value, m.shown_unit), Quantity(s.previous, m.shown_unit),
-                Quantity(s.change, m.shown_unit, change=True), s.relative, Quantity(s.wanted, m.shown_unit),
-                target_words(s.target), m.owner or "",
+                Quantity(s.change, m.shown_unit, change=True), s.relative,
             )
             for m, s in zip(self.metrics, self.standings, strict=True)
         ]  # fmt: skip
+        if any(m.targets for m in self.metrics):
+            columns = (*columns, Column("wanted", text("Target"), "number"), Column("status", text("Standing")))
+            rows = [
+                (*row, Quantity(s.wanted, m.shown_unit), target_words(s.target))
+                for row, m, s in zip(rows, self.metrics, self.standings, strict=True)
+            ]
+        if any(m.owner for m in self.metrics):
+            columns = (*columns, Column("owner", text("Owner")))
+            rows = [(*row, m.owner or "") for row, m in zip(rows, self.metrics, strict=True)]
         return Table("latest", text("The last complete period"), columns, rows)
 
     def _by_period(self, m: MetricDefinition) -> Table:
