@@ -181,18 +181,20 @@ def find_weak_points(
     aside = [np.zeros(len(depth), dtype=bool) for _ in steps]
     found: list[WeakPoint] = []
     refused: set[tuple[str, str, int]] = set()
-    by_step: dict[int, list[_Candidate]] = {}
+    by_step: dict[int, tuple[list[_Candidate], NDArray[np.float64]]] = {}
     while len(found) < MOST:
         for s in range(1, len(steps)):
             if s not in by_step:  # only the step at which users were set aside has to be looked at again
-                by_step[s] = [c for d in divisions for c in _candidates(d, depth, steps, s, aside[s], weeks)]
-        candidates = [c for step in by_step.values() for c in step if c.key not in refused]
-        if not candidates:
+                there = [c for d in divisions for c in _candidates(d, depth, s, aside[s])]
+                by_step[s] = (there, _p_values(there))
+        looked_at = [
+            (c, p) for there, values in by_step.values() for c, p in zip(there, values, strict=True)
+            if c.key not in refused
+        ]  # fmt: skip
+        if not looked_at:
             break
-        corrected = np.atleast_1d(adjust(np.array([c.point.p_value for c in candidates]), method="benjamini_yekutieli"))
-        kept = [
-            (c, float(p)) for c, p in zip(candidates, corrected, strict=True) if p <= level and c.point.gap_lower > 0
-        ]
+        corrected = np.atleast_1d(adjust(np.array([p for _, p in looked_at]), method="benjamini_yekutieli"))
+        kept = [(c, float(p)) for (c, _), p in zip(looked_at, corrected, strict=True) if p <= level and c.gap_lower > 0]
         if not kept:
             break
         best, p_value = _narrowed(max(kept, key=lambda pair: (pair[0].z, pair[0].key)), kept, depth)
@@ -200,10 +202,10 @@ def find_weak_points(
         # what is shown is the group as a whole: a gap that only exists among the users left over is not one, and one that
         # has nearly gone among them is the shadow of what was found before
         whole = best.over_everybody(depth, steps, weeks)
-        if whole.gap_lower > 0 and best.point.gap >= SHADOW * whole.gap:
+        if whole.gap_lower > 0 and best.gap >= SHADOW * whole.gap:
             found.append(replace(whole, p_value=p_value))
-            aside[best.point.step - 1] |= best.members & (depth >= best.point.step - 1)
-            del by_step[best.point.step - 1]
+            aside[best.step] |= best.members & (depth >= best.step)
+            del by_step[best.step]
     return sorted(found, key=lambda w: (-w.lost, w.dimension, w.group))
 
 
@@ -267,27 +269,76 @@ def weak_points_table(points: Sequence[WeakPoint]) -> Table:
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
-    """A gap among the users not yet set aside; `members` and `others` are the two sides over everybody."""
+    """A gap among the users not yet set aside.
 
-    point: WeakPoint
-    members: NDArray[np.bool_]
-    others: NDArray[np.bool_]
+    Args:
+        division: what divides the users.
+        low: first group of the run, or the group.
+        high: last group of the run, or the group.
+        reference: group it is held against; None: all other weeks.
+        step: 0-based number of the step.
+        mine: users of the group who came to the step before, and of them those who passed.
+        other: the same of those it is held against.
+        choices: among how many the reference or the run was chosen.
+    """
+
+    division: Division
+    low: int
+    high: int
+    reference: int | None
+    step: int
+    mine: tuple[int, int]
+    other: tuple[int, int]
     choices: int
-    weeks: float
-    z: float
+
+    @property
+    def group(self) -> str:
+        names = self.division.groups
+        return names[self.low] if self.low == self.high else f"{names[self.low]} – {names[self.high]}"
 
     @property
     def key(self) -> tuple[str, str, int]:
-        return (self.point.dimension, self.point.group, self.point.step)
+        return (self.division.dimension, self.group, self.step)
+
+    @property
+    def members(self) -> NDArray[np.bool_]:
+        """The group, over everybody."""
+        codes = self.division.codes
+        return (codes >= self.low) & (codes <= self.high)
+
+    @property
+    def others(self) -> NDArray[np.bool_]:
+        """Those it is held against, over everybody."""
+        codes = self.division.codes
+        return (codes >= 0) & ~self.members if self.reference is None else codes == self.reference
+
+    @property
+    def gap(self) -> float:
+        return self.other[1] / self.other[0] - self.mine[1] / self.mine[0]
+
+    @property
+    def gap_lower(self) -> float:
+        """Lower limit of the gap, corrected for the choice."""
+        (came, passed), (n, x) = self.mine, self.other
+        return float(newcombe_difference(x, n, passed, came, 1 - 0.05 / self.choices).lower)
+
+    @property
+    def z(self) -> float:
+        """How far the two rates are apart in standard errors: of gaps that explain the same loss, the sharper has more."""
+        (came, passed), (n, x) = self.mine, self.other
+        share = (passed + x) / (came + n)
+        spread = share * (1 - share) * (1 / came + 1 / n)
+        return float(self.gap / np.sqrt(spread)) if spread > 0 else 0.0
 
     def over_everybody(self, depth: NDArray[np.int64], steps: Sequence[str], weeks: float) -> WeakPoint:
-        p, step = self.point, self.point.step - 1
+        """The same gap over all users, sized."""
         mine, other = depth[self.members], depth[self.others]
-        return _point(
-            p.dimension, p.group, p.reference, steps, step, mine,
-            (int(np.sum(mine >= step)), int(np.sum(mine > step))), (int(np.sum(other >= step)), int(np.sum(other > step))),
-            self.choices, self.weeks if p.kind == "cohort" else weeks,
-        )  # fmt: skip
+        whole = replace(
+            self,
+            mine=(int(np.sum(mine >= self.step)), int(np.sum(mine > self.step))),
+            other=(int(np.sum(other >= self.step)), int(np.sum(other > self.step))),
+        )
+        return _point(whole, steps, mine, self.high - self.low + 1 if self.reference is None else weeks)
 
 
 def _narrowed(
@@ -298,17 +349,18 @@ def _narrowed(
     A version that is broken on one platform is the sharper gap as a whole version, since more users are compared; but on
     the other platforms nothing is lost, and nothing is to be mended there.
     """
-    whole, step = best[0], best[0].point.step - 1
-    came = depth >= step
+    whole, step = best[0], best[0].step
+    members, came = whole.members, depth >= step
     best_rate = float((depth[whole.others & came] > step).mean())
     found = best
     for candidate, p_value in kept:
-        if candidate.point.step - 1 != step:
+        if candidate is whole or candidate.step != step:
             continue
-        if candidate is whole or bool(np.any(candidate.members & ~whole.members)):
+        part = candidate.members
+        if bool(np.any(part & ~members)):
             continue
-        rest = depth[whole.members & ~candidate.members & came]
-        if len(rest) < MIN_USERS or best_rate - float((rest > step).mean()) >= LEFT * whole.point.gap:
+        rest = depth[members & ~part & came]
+        if len(rest) < MIN_USERS or best_rate - float((rest > step).mean()) >= LEFT * whole.gap:
             continue
         if found is best or candidate.z > found[0].z:
             found = (candidate, p_value)
@@ -326,45 +378,35 @@ def _counts(
 
 
 def _candidates(
-    division: Division,
-    depth: NDArray[np.int64],
-    steps: Sequence[str],
-    step: int,
-    aside: NDArray[np.bool_],
-    weeks: float,
+    division: Division, depth: NDArray[np.int64], step: int, aside: NDArray[np.bool_]
 ) -> Iterator[_Candidate]:
     came, passed = _counts(division, depth, step, ~aside)
     if division.is_cohort:
-        yield from _weakest_run(division, depth, steps, step, came, passed, ~aside)
+        yield from _weakest_run(division, step, came, passed)
         return
     open_to = (came >= MIN_USERS) & (passed > 0)
+    wide = np.flatnonzero(open_to & (came >= MIN_SHARE * came.sum()))
+    if not len(wide):
+        return
+    lower = np.atleast_1d(wilson_interval(passed[wide], came[wide]).lower)
+    ranked = wide[np.argsort(-lower, kind="stable")]
     for index in np.flatnonzero(open_to):
-        wide = np.flatnonzero(open_to & (came >= MIN_SHARE * came.sum()))
-        wide = wide[wide != index]
-        if not len(wide):
+        choices = len(wide) - int(index in wide)
+        if not choices:
             continue
-        lower = np.atleast_1d(wilson_interval(passed[wide], came[wide]).lower)
-        best = int(wide[int(np.argmax(lower))])
-        if passed[best] / came[best] <= passed[index] / came[index]:
-            continue
-        members = division.codes == index
-        mine, other = (int(came[index]), int(passed[index])), (int(came[best]), int(passed[best]))
-        point = _point(
-            division.dimension, division.groups[index], division.groups[best], steps, step, depth[members & ~aside],
-            mine, other, len(wide), weeks,
-        )  # fmt: skip
-        yield _Candidate(point, members, division.codes == best, len(wide), weeks, _z(mine, other))
+        best = int(ranked[0] if ranked[0] != index else ranked[1])
+        if passed[best] / came[best] > passed[index] / came[index]:
+            mine, other = (int(came[index]), int(passed[index])), (int(came[best]), int(passed[best]))
+            yield _Candidate(division, int(index), int(index), best, step, mine, other, choices)
 
 
 def _weakest_run(
-    division: Division, depth: NDArray[np.int64], steps: Sequence[str], step: int, came: NDArray[np.int64],
-    passed: NDArray[np.int64], counted: NDArray[np.bool_],
-) -> Iterator[_Candidate]:  # fmt: skip
+    division: Division, step: int, came: NDArray[np.int64], passed: NDArray[np.int64]
+) -> Iterator[_Candidate]:
     """The run of weeks that differs most from the other weeks, if it is the weaker."""
-    n = len(division.groups)
     all_came, all_passed = came.sum(), passed.sum()
     before_came, before_passed = np.append(0, np.cumsum(came)), np.append(0, np.cumsum(passed))
-    first, last = np.triu_indices(n)
+    first, last = np.triu_indices(len(division.groups))
     in_came, in_passed = before_came[last + 1] - before_came[first], before_passed[last + 1] - before_passed[first]
     out_came, out_passed = all_came - in_came, all_passed - in_passed
     fine = (in_came >= MIN_USERS) & (out_came >= MIN_USERS)
@@ -379,54 +421,47 @@ def _weakest_run(
     top = int(np.argmax(z))
     if z[top] <= 0:
         return
-    low, high = int(first[top]), int(last[top])
-    members = (division.codes >= low) & (division.codes <= high)
-    name = division.groups[low] if low == high else f"{division.groups[low]} – {division.groups[high]}"
     mine, other = (int(in_came[top]), int(in_passed[top])), (int(out_came[top]), int(out_passed[top]))
-    point = _point(
-        division.dimension, name, str(text("other weeks")), steps, step, depth[members & counted], mine, other,
-        len(first), high - low + 1,
-    )  # fmt: skip
-    yield _Candidate(point, members, (division.codes >= 0) & ~members, len(first), high - low + 1, _z(mine, other))
+    yield _Candidate(division, int(first[top]), int(last[top]), None, step, mine, other, len(first))
 
 
-def _z(mine: tuple[int, int], other: tuple[int, int]) -> float:
-    """How far the two rates are apart in standard errors: of gaps that explain the same loss, the sharper has more."""
-    share = (mine[1] + other[1]) / (mine[0] + other[0])
-    spread = share * (1 - share) * (1 / mine[0] + 1 / other[0])
-    return float((other[1] / other[0] - mine[1] / mine[0]) / np.sqrt(spread)) if spread > 0 else 0.0
+def _p_values(candidates: Sequence[_Candidate]) -> NDArray[np.float64]:
+    """Of each gap, corrected for the choice."""
+    if not candidates:
+        return np.empty(0)
+    came, passed, n, x = np.array([(*c.mine, *c.other) for c in candidates]).T
+    values = np.atleast_1d(two_proportion_test(x, n, passed, came).p_value)
+    corrected: NDArray[np.float64] = np.minimum(1.0, values * np.array([c.choices for c in candidates]))
+    return corrected
 
 
-def _point(
-    dimension: str, group: str, reference: str, steps: Sequence[str], step: int, depth: NDArray[np.int64],
-    mine: tuple[int, int], other: tuple[int, int], choices: int, weeks: float,
-) -> WeakPoint:  # fmt: skip
-    (came, passed), (n, x) = mine, other
-    confidence = 1 - 0.05 / choices
-    difference = newcombe_difference(x, n, passed, came, confidence)
-    test = two_proportion_test(x, n, passed, came)
-    gap, weekly = x / n - passed / came, came / weeks
+def _point(found: _Candidate, steps: Sequence[str], depth: NDArray[np.int64], weeks: float) -> WeakPoint:
+    """A gap in words and sizes; `depth` is of its members."""
+    (came, passed), (n, x) = found.mine, found.other
+    difference = newcombe_difference(x, n, passed, came, 1 - 0.05 / found.choices)
+    weekly = came / weeks
     later = float(np.sum(depth >= len(steps)) / passed) if passed else 0.0
+    reference = str(text("other weeks")) if found.reference is None else found.division.groups[found.reference]
     return WeakPoint(
-        step=step + 1,
-        from_step=steps[step - 1],
-        to_step=steps[step],
-        dimension=dimension,
-        group=group,
+        step=found.step + 1,
+        from_step=steps[found.step - 1],
+        to_step=steps[found.step],
+        dimension=found.division.dimension,
+        group=found.group,
         reference=reference,
         users=came,
         rate=passed / came,
         reference_users=n,
         reference_rate=x / n,
-        gap=gap,
+        gap=found.gap,
         gap_lower=float(difference.lower),
         gap_upper=float(difference.upper),
-        p_value=min(1.0, float(test.p_value) * choices),
-        per_week=gap * weekly,
+        p_value=float(_p_values([found])[0]),
+        per_week=found.gap * weekly,
         per_week_lower=float(difference.lower) * weekly,
         per_week_upper=float(difference.upper) * weekly,
-        end_per_week=gap * weekly * later,
-        lost=gap * came,
+        end_per_week=found.gap * weekly * later,
+        lost=found.gap * came,
     )
 
 
