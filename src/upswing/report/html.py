@@ -85,6 +85,12 @@ def fragment(result: Result) -> str:
     )
 
 
+def how_computed(result: Result) -> Markup:
+    """The folded account of how a result was made, for numbers that stand outside a section of their own."""
+    template = _environment().from_string('{% from "section.html" import how with context %}{{ how(block) }}')
+    return Markup(template.render(block=_block(result, "")))  # noqa: S704 - escaped by the template
+
+
 def _block(result: Result, anchor: str) -> _Block:
     tables = {table.name: table for table in result.tables()}
     drawn_in_table = {c.table: c for c in result.charts() if c.kind in ("funnel", "triangle") and c.table in tables}

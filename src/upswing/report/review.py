@@ -11,7 +11,7 @@ from upswing.core.i18n import current_locale, text
 from upswing.core.numbers import format_count, format_date
 from upswing.core.results import Chart
 from upswing.report.charts import draw
-from upswing.report.html import page
+from upswing.report.html import how_computed, page
 from upswing.report.tables import table_html
 from upswing.review.points import GrowthPointsResult
 from upswing.review.sizing import GrowthPoint
@@ -72,8 +72,8 @@ def _north_star(review: GrowthReview) -> Markup:
         chart = Chart("line", table.name, table.title, x="period", y=("value",))
         drawn = Markup("<figure><figcaption>{}</figcaption>{}</figure>").format(table.title, draw(chart, table))
     caveats = Markup("").join(Markup('<p class="note">{}</p>').format(c.message) for c in review.standing.warnings)
-    return Markup('<section id="standing"><h2>{}</h2>{}<div class="scroll">{}</div>{}</section>').format(
-        text("The north star and what drives it"), drawn, table_html(summary), caveats
+    return Markup('<section id="standing"><h2>{}</h2>{}<div class="scroll">{}</div>{}{}</section>').format(
+        text("The north star and what drives it"), drawn, table_html(summary), caveats, how_computed(review.standing)
     )
 
 
@@ -83,8 +83,8 @@ def _gains(points: GrowthPointsResult) -> Markup:
     if not shown:
         return Markup("")
     title = text("Gain in “{star}” per week, with its interval", star=points.north_star.metric.shown)
-    return Markup('<section id="gains"><h2>{}</h2><figure>{}</figure></section>').format(
-        title, _bars(shown, str(title))
+    return Markup('<section id="gains"><h2>{}</h2><figure>{}</figure>{}</section>').format(
+        title, _bars(shown, str(title)), how_computed(points)
     )
 
 
