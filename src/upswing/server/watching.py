@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from typing import Final
 
 import duckdb
 
 from upswing.core.i18n import text
 from upswing.server.errors import ConflictError
+
+_AGAIN: Final = 0.05
+"""Seconds between interrupts of what has not ended."""
 
 
 class CancelledError(ConflictError):
@@ -32,11 +37,22 @@ class Watch:
 
     def cancel(self) -> None:
         """Interrupt what runs and refuse what would follow."""
+        self.cancelled = True
+        if self._interrupt():
+            threading.Thread(target=self._insist, name="cancel", daemon=True).start()
+
+    def _insist(self) -> None:
+        """Go on until nothing runs: an interrupt that comes just before a statement begins is lost on the engine."""
+        while self._interrupt():
+            time.sleep(_AGAIN)
+
+    def _interrupt(self) -> bool:
+        """Interrupt every statement; whether there was any."""
         with self._lock:
-            self.cancelled = True
             for cursor in self._cursors:
                 with suppress(duckdb.Error):
                     cursor.interrupt()
+            return bool(self._cursors)
 
     def progress(self) -> float | None:
         """Share of the running statement that is done, 0…1; None where nobody knows."""
