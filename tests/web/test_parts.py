@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from upswing.core.errors import UsageError
+from upswing.core.i18n import use_locale
 from upswing.core.results import Chart, Column, Table
 from upswing.report.tables import HEATS, table_html
+from upswing.spec.definitions import KINDS
 from upswing.stats.proportions import newcombe_difference, wilson_interval
 from upswing.verbs import VERBS, Param, verb
 from upswing.web.behind import back
@@ -23,6 +26,7 @@ from upswing.web.definition_files import (
     settings_of,
     with_settings,
 )
+from upswing.web.definition_words import LABELS, MEANINGS, meaning
 from upswing.web.forms import arguments, fields
 from upswing.web.headlines import headline
 from upswing.web.marks import Scale, forest, reading
@@ -236,6 +240,39 @@ def test_a_form_keeps_comments_and_order() -> None:
     keys = [s.key for s in settings_of(FUNNEL)]
     assert "window" in keys
     assert "steps" not in keys
+
+
+def test_a_form_sets_lists_in_place() -> None:
+    body = "kind: aha\nname: a\ncounts: [1, 3]  # so often\nadjust:\n  - channel\n"
+    counts = next(s for s in settings_of(body) if s.key == "counts")
+    assert (counts.many, counts.values) == (True, ("1", "3"))
+    written = with_settings(body, {"counts": ["1", "5", ""], "adjust": ["channel", "platform"]})
+    assert "counts: [1, 5]  # so often" in written
+    assert "  - channel\n  - platform\n" in written
+    assert with_settings(body, {"counts": ["1", "3"]}) == body
+    assert "adjust" not in with_settings(body, {"adjust": [""]})
+
+
+def test_a_problem_stands_at_the_key_whose_lines_it_is_in(files: DefinitionFiles) -> None:
+    wrong = FUNNEL.replace("7d", "7 bananas")
+    by_key = {s.key: s.problem for s in settings_of(wrong, files.check("funnels/signup.yml", wrong))}
+    assert by_key["window"]
+    assert not by_key["order"]
+    nameless = FUNNEL.replace("name: signup  # the main one\n", "")
+    by_key = {s.key: s.problem for s in settings_of(nameless, files.check("funnels/signup.yml", nameless))}
+    assert by_key["name"]
+    assert [k for k, p in by_key.items() if p] == ["name"]
+
+
+def test_every_key_of_a_form_has_a_label_and_its_meaning_in_both_languages() -> None:
+    for kind in KINDS:
+        for setting in settings_of(f"kind: {kind}\n"):
+            assert setting.key in LABELS, (kind, setting.key)
+            with use_locale("zh-CN"):
+                assert re.search("[\u4e00-\u9fff]", str(LABELS[setting.key]) + meaning(setting.about)), setting.key
+            assert setting.about in {m.message for m in MEANINGS}, (kind, setting.key)
+    shown = {s.about for kind in KINDS for s in settings_of(f"kind: {kind}\n")}
+    assert {m.message for m in MEANINGS} <= shown, "a meaning that no key has"
 
 
 @given(st.lists(st.sampled_from("abc"), max_size=8), st.lists(st.sampled_from("abc"), max_size=8))

@@ -33,7 +33,7 @@ class Definition(Spec):
     cosmetic: ClassVar[frozenset[str]] = frozenset({"label", "description", "owner", "managed"})
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100, description="Id: lower_snake_case, never shown.")
-    label: str | Label | None = Field(default=None, description="Shown name: text, or {en: …, zh: …}.")
+    label: str | Label | None = Field(default=None, description="Shown name: text, or one for each of en and zh.")
     description: str | None = Field(default=None, description="What it is for.")
     owner: str | None = Field(default=None, description="Who answers for it.")
     managed: Literal["code", "app"] = Field(default="app", description="`code`: read-only on pages.")

@@ -18,9 +18,10 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from upswing.core.errors import Problem, Problems, UsageError
-from upswing.core.i18n import text
+from upswing.core.i18n import Text, text
 from upswing.spec.definitions import KINDS, PROJECT_FILE, Definitions, model_of
 from upswing.spec.references import check_references
+from upswing.web.definition_words import label, meaning
 
 HISTORY: Final = Path(".upswing") / "history"
 LARGEST: Final = 200_000
@@ -43,17 +44,26 @@ class Setting:
 
     Args:
         key: its name in the file.
+        label: its short name for people.
         about: what it means.
-        value: as written.
+        values: as written; one, or several for a list; one empty text where nothing is.
         options: allowed values, if there are only some.
         problem: what is wrong with it.
+        many: whether it is a list.
     """
 
     key: str
+    label: str
     about: str
-    value: str
+    values: tuple[str, ...]
     options: tuple[str, ...] = ()
     problem: str = ""
+    many: bool = False
+
+    @property
+    def value(self) -> str:
+        """The first value."""
+        return self.values[0]
 
 
 class DefinitionFiles:
@@ -190,36 +200,91 @@ def difference(before: str, after: str) -> list[DiffLine]:
 
 
 def settings_of(body: str, problems: Sequence[Problem] = ()) -> list[Setting]:
-    """The keys of a definition that are single values, for a form; none where the file holds several definitions."""
+    """The keys of a definition that are single values or lists of them, for a form; none where the file holds several
+    definitions. A problem stands at the key whose lines it is in."""
     data = _single(body)
     if data is None or data.get("kind") not in KINDS:
         return []
     schema = model_of(str(data["kind"])).model_json_schema(by_alias=True)
+    wrong = _problems_by_key(body, problems)
     found = []
     for key, part in schema["properties"].items():
-        if key == "kind" or not _is_single(part, schema) or isinstance(data.get(key), dict | list):
+        value, many = data.get(key), _is_list(part)
+        if key == "kind" or not (many or _is_single(part, schema)):
             continue
-        value = data.get(key)
-        wrong = next((str(p.message) for p in problems if str(p.message).startswith((f"{key}:", f"'{key}'"))), "")
-        shown = "" if value is None else json.dumps(value) if isinstance(value, bool) else str(value)
-        found.append(Setting(key, str(part.get("description", "")), shown, _options(part, schema), wrong))
+        if isinstance(value, dict) or (isinstance(value, list) and not many):
+            continue
+        written = value if isinstance(value, list) else [value]
+        if any(isinstance(v, dict | list) for v in written):
+            continue
+        values = tuple(_shown(v) for v in written if v is not None) or ("",)
+        about = meaning(str(part.get("description", "")))
+        found.append(Setting(key, label(key), about, values, _options(part, schema), wrong.get(key, ""), many))
     return found
 
 
-def with_settings(body: str, given: Mapping[str, str]) -> str:
-    """The text with some keys set; comments and everything else stay. An empty value removes its key."""
+def with_settings(body: str, given: Mapping[str, str | Sequence[str]]) -> str:
+    """The text with some keys set; comments and everything else stay. An empty value, or a list of none, removes its key.
+
+    Examples:
+        >>> print(with_settings("kind: aha\\n# mine\\ncounts: [1, 2]\\n", {"counts": ["1", "3", ""]}), end="")
+        kind: aha
+        # mine
+        counts: [1, 3]
+    """
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.indent(mapping=2, sequence=4, offset=2)
     data = yaml.load(body)
     for key, value in given.items():
-        if not value:
+        values = [value] if isinstance(value, str) else [v for v in value if v]
+        before = data.get(key)
+        if not any(values):
             data.pop(key, None)
-        elif str(data.get(key, "")) != value:
-            data[key] = _typed(value)
+        elif isinstance(value, str):
+            if _shown(before) != value:
+                data[key] = _typed(value)
+        elif [_shown(v) for v in (before if isinstance(before, list) else [before])] != values:
+            if isinstance(before, list):  # in place, so that it stays written as it was
+                before[:] = [_typed(v) for v in values]
+            else:
+                data[key] = [_typed(v) for v in values]
     out = io.StringIO()
     yaml.dump(data, out)
     return out.getvalue()
+
+
+def _problems_by_key(body: str, problems: Sequence[Problem]) -> dict[str, str]:
+    """The first problem of each top-level key: one in its lines, or one that says that it is missing."""
+    try:
+        places = _places(body)
+    except YAMLError:
+        return {}
+    found: dict[str, str] = {}
+    for problem in problems:
+        named = problem.message.values.get("key") if isinstance(problem.message, Text) else None
+        missing = problem.code == "UP102" and isinstance(named, str) and named not in {key for _, key in places}
+        above = [key for line, key in places if problem.line is not None and line <= problem.line]
+        at = str(named) if missing else (above[-1] if above else None)
+        if at is not None:
+            found.setdefault(at, str(problem.message))
+    return found
+
+
+def _places(body: str) -> list[tuple[int, str]]:
+    """Line (from 1) and name of every top-level key, in order."""
+    data = YAML(typ="rt").load(body)
+    return [(data.lc.key(key)[0] + 1, str(key)) for key in data]
+
+
+def _shown(value: object) -> str:
+    return "" if value is None else json.dumps(value) if isinstance(value, bool) else str(value)
+
+
+def _is_list(part: Mapping[str, Any]) -> bool:
+    """Whether it is a list of single values (or such a list is one way to write it)."""
+    items = [o.get("items") for o in (part, *part.get("anyOf", ())) if o.get("type") == "array"]
+    return any(item and item.get("type") in ("string", "number", "integer") for item in items)
 
 
 def _typed(value: str) -> str | int | float | bool:

@@ -122,8 +122,7 @@ def change(view: View) -> Response:
     before = files.read(name)
     if view.field("by") == "form":
         try:
-            given = {k.removeprefix("set."): str(v) for k, v in view.form.multi_items() if k.startswith("set.")}
-            body = with_settings(body, given)
+            body = with_settings(body, _given(view))
         except Exception as error:  # what was typed is not YAML: the text's own problems say where
             if not type(error).__module__.startswith("ruamel"):
                 raise
@@ -140,6 +139,20 @@ def change(view: View) -> Response:
     return _editor(
         view, name, body, before=before, problems=problems, status=422 if problems or failed else 200, failed=failed
     )
+
+
+def _given(view: View) -> dict[str, str | list[str]]:
+    """What the form sets: one value of each key, all of a list's."""
+    given: dict[str, str | list[str]] = {}
+    for key, value in view.form.multi_items():
+        kind, _, name = key.partition(".")
+        if kind == "set":
+            given[name] = str(value)
+        elif kind == "list":
+            values = given.setdefault(name, [])
+            assert isinstance(values, list)
+            values.append(str(value).strip())
+    return given
 
 
 def _editor(

@@ -16,8 +16,9 @@ suggest(document);
 
 function prepare() {
   for (const steps of document.querySelectorAll("[data-grows]")) {
+    const least = Number(steps.dataset.least ?? 2);
     for (const button of steps.querySelectorAll("[data-remove]")) {
-      button.hidden = button.closest("li").classList.contains("blank") || steps.querySelectorAll("li").length < 3;
+      button.hidden = button.closest("li").classList.contains("blank") || steps.querySelectorAll("li").length <= least;
     }
   }
   for (const go of document.querySelectorAll("[data-question] > .go")) go.hidden = true; // changes ask by themselves
