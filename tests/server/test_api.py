@@ -10,6 +10,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
+from tests.server.workspaces import copied, serving
 from upswing.cli.main import _register, cli
 from upswing.core.errors import UpswingError
 from upswing.server.errors import status_of
@@ -180,13 +181,14 @@ def test_language(client: httpx.Client, how: dict[str, Any]) -> None:
     assert any("一" <= letter <= "鿿" for letter in said)
 
 
-def test_a_change_needs_post(client: httpx.Client) -> None:
-    refused = client.get("/api/v1/users", params={"segment": "habit", "save": "kept"})
-    assert (refused.status_code, refused.json()["code"]) == (422, "UP651")
-    done = client.post("/api/v1/users?wait=60", json={"segment": "habit", "save": "kept"})
-    assert done.status_code == 200
-    assert client.get("/api/v1/segments/kept").status_code == 200
-    entries = client.get("/api/v1/audit", params={"action": "workspace"}).json()["entries"]
+def test_a_change_needs_post(demo: Path, tmp_path: Path) -> None:
+    with serving(copied(demo, tmp_path / "ws")) as client:
+        refused = client.get("/api/v1/users", params={"segment": "habit", "save": "kept"})
+        assert (refused.status_code, refused.json()["code"]) == (422, "UP651")
+        done = client.post("/api/v1/users?wait=60", json={"segment": "habit", "save": "kept"})
+        assert done.status_code == 200
+        assert client.get("/api/v1/segments/kept").status_code == 200
+        entries = client.get("/api/v1/audit", params={"action": "workspace"}).json()["entries"]
     assert [(e["action"], e["target"]) for e in entries] == [("workspace.users", "save kept")]
 
 

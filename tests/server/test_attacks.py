@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -9,6 +10,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from tests.server.workspaces import copied, serving
 from upswing.verbs import VERBS, Param, Verb
 
 CANARY = "canary-4711"
@@ -61,6 +63,13 @@ BASE: dict[str, dict[str, Any]] = {
     "users": {"segment": "habit"},
 }
 PLACES = [(verb, param) for verb in VERBS for param in verb.params if param.kind == "text" and not param.writes]
+
+
+@pytest.fixture(scope="module")
+def client(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A server of these tests' own: some names they try are good ones, and are saved."""
+    with serving(copied(demo, tmp_path_factory.mktemp("attacked") / "copy")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
