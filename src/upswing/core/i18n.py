@@ -7,7 +7,7 @@ computed once can be shown in both languages.
 from __future__ import annotations
 
 import gettext
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
@@ -29,7 +29,7 @@ class Text:
 
     def __str__(self) -> str:
         translated = _catalogue(_locale.get()).gettext(self.message) if self.message else ""
-        return translated.format(**self.values) if self.values else translated
+        return translated.format(**{k: _spoken(v) for k, v in self.values.items()}) if self.values else translated
 
     def __repr__(self) -> str:
         return f"Text({str(self)!r})"
@@ -79,6 +79,12 @@ def normalise_locale(locale: str) -> str:
         ('zh-CN', 'en')
     """
     return "zh-CN" if locale.lower().startswith("zh") else "en"
+
+
+def _spoken(value: object) -> object:
+    """A value that has words of its own in each language, such as a duration, in those in force."""
+    told: Callable[[str], str] | None = getattr(value, "spoken", None)
+    return value if told is None else told(_locale.get())
 
 
 @cache

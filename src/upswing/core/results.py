@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import ClassVar, Final, Literal
 
-from upswing.core.i18n import Text, current_locale
+from upswing.core.i18n import Text, current_locale, text
 from upswing.core.numbers import format_value
 
 Unit = Literal[
@@ -24,6 +24,11 @@ Unit = Literal[
 """What a number is: `ratio` 0…1 shown as %, `change` relative change, `difference` change of a rate in points (pp)."""
 
 Cell = str | int | float | bool | None | datetime | date | Text
+
+_STANDING_FOR: Final[dict[str, Text]] = {
+    "(other)": text("(other)"), "(none)": text("(none)"), "(start)": text("(start)"), "(end)": text("(end)"),
+}  # fmt: skip
+"""Names that stand for what has none of its own, and how they are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,5 +282,12 @@ def plain(value: object) -> object:
 
 
 def show(value: Cell, unit: Unit) -> str:
-    """A cell as text in the language in force."""
+    """A cell as text in the language in force.
+
+    Examples:
+        >>> show(0.312, "ratio"), show("(other)", "text")
+        ('31.2%', '(other)')
+    """
+    if isinstance(value, str) and value in _STANDING_FOR:
+        return str(_STANDING_FOR[value])
     return format_value(value, unit, locale=current_locale())

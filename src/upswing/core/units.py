@@ -31,6 +31,7 @@ _UNITS: Final = {
     "d": DAY, "day": DAY, "days": DAY, "天": DAY, "日": DAY,
     "w": WEEK, "week": WEEK, "weeks": WEEK, "周": WEEK,
 }  # fmt: skip
+_CHINESE = {"w": "周", "d": "天", "h": "小时", "m": "分钟", "s": "秒", "ms": "毫秒", "us": "微秒"}
 _PART = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-zµ]+|[秒分钟小时天日周]+)", re.IGNORECASE)
 
 
@@ -83,6 +84,21 @@ class Duration:
         return self.microseconds / SECOND
 
     def __str__(self) -> str:
+        return " ".join(f"{count}{unit}" for count, unit in self._parts()) or "0s"
+
+    def spoken(self, locale: str) -> str:
+        """The duration inside a sentence.
+
+        Examples:
+            >>> Duration.parse("1h 30m").spoken("zh-CN"), Duration.parse("7d").spoken("en")
+            ('1小时30分钟', '7d')
+        """
+        if locale != "zh-CN":
+            return str(self)
+        return "".join(f"{count}{_CHINESE[unit]}" for count, unit in self._parts()) or "0秒"
+
+    def _parts(self) -> list[tuple[int, str]]:
+        """Counts of units, the largest first."""
         rest, parts = self.microseconds, []
         for size, unit in ((WEEK, "w"), (DAY, "d"), (HOUR, "h"), (MINUTE, "m"), (SECOND, "s"), (1000, "ms"), (1, "us")):
             if size == WEEK and rest % WEEK:
@@ -91,8 +107,8 @@ class Duration:
                 continue
             count, rest = divmod(rest, size)
             if count:
-                parts.append(f"{count}{unit}")
-        return " ".join(parts) or "0s"
+                parts.append((count, unit))
+        return parts
 
 
 def _parse_text(value: object, what: str) -> int:

@@ -21,7 +21,7 @@ steps:
 kind: metric
 name: activation_rate
 label: {en: Activation rate, zh: 激活率}
-description: Share of new accounts with a first entry within 48 hours.
+description: {en: Share of new accounts with a first entry within 48 hours., zh: 48小时内记下第一笔账的新账户占比。}
 owner: activation
 type: conversion
 start: {event: account_created}
@@ -36,7 +36,7 @@ targets:
 kind: metric
 name: revenue
 label: {en: Revenue, zh: 收入}
-description: Paid orders, in CNY.
+description: {en: "Paid orders, in CNY.", zh: 已支付的订单金额，人民币。}
 owner: commerce
 type: simple
 numerator: {event: order_paid, agg: sum, of: amount}
@@ -47,7 +47,7 @@ better: up
 kind: metric
 name: weekly_bookkeepers
 label: {en: Users who book an entry, zh: 记账用户}
-description: Users with at least one entry in the period.
+description: {en: Users with at least one entry in the period., zh: 周期内至少记账一次的用户。}
 owner: growth
 type: simple
 numerator: {event: entry_created, agg: users}
@@ -181,10 +181,10 @@ outcome: {event: entry_created}
 within: 48h
 desire:
   - {event: goal_chosen}
-  - {event: onboarding_viewed, measure: largest, of: duration_ms, name: time on the welcome pages}
+  - {event: onboarding_viewed, measure: largest, of: duration_ms, label: {en: time on the welcome pages, zh: 在欢迎页停留的时间}}
 friction:
   - {event: code_resent}
-  - {event: phone_verified, measure: largest, of: duration_ms, name: wait for the code}
+  - {event: phone_verified, measure: largest, of: duration_ms, label: {en: wait for the code, zh: 等验证码的时间}}
 retention: {event: app_opened, after: 21d, until: 28d}
 value: {event: order_paid, of: amount, within: 28d}
 by: channel
@@ -200,12 +200,12 @@ back: 3d
 ahead: 26d
 motivation:  # no entries: they are what ability and trigger make of motivation
   - {event: goal_chosen}
-  - {event: onboarding_viewed, measure: largest, of: duration_ms, name: time on the welcome pages}
+  - {event: onboarding_viewed, measure: largest, of: duration_ms, label: {en: time on the welcome pages, zh: 在欢迎页停留的时间}}
 ability:
   - {event: code_resent, sign: less}
-  - {event: phone_verified, measure: largest, of: duration_ms, sign: less, name: wait for the code}
+  - {event: phone_verified, measure: largest, of: duration_ms, sign: less, label: {en: wait for the code, zh: 等验证码的时间}}
 trigger:
-  - {event: app_opened, where: [{prop: push_enabled, value: true}], name: push permission}
+  - {event: app_opened, where: [{prop: push_enabled, value: true}], label: {en: push permission, zh: 推送权限}}
 by: push_enabled
 """,
     "strategy/hook.yml": """\

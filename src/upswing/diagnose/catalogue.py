@@ -5,7 +5,7 @@ from __future__ import annotations
 import time as clock
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from upswing.core.calendar import Calendar
 from upswing.core.i18n import Text, text
@@ -17,6 +17,12 @@ from upswing.events.quality import Finding, check_quality
 from upswing.events.quarantine import QuarantinedRow, count_by_reason, quarantined
 from upswing.events.store import EventStore
 from upswing.events.summary import REASONS
+
+_TYPES: Final[dict[str, Text]] = {
+    "text": text("text"), "number": text("number"), "integer": text("whole number"), "boolean": text("yes or no"),
+    "time": text("moment"), "date": text("day"),
+}  # fmt: skip
+"""Words of the types of properties; one that is not here shows itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +96,7 @@ class EventsResult(Result):
         rows: list[tuple[Cell, ...]] = [
             (
                 p.name,
-                p.type,
+                _TYPES.get(p.type, p.type),
                 p.share,
                 p.distinct,
                 "" if p.minimum is None else f"{p.minimum} … {p.maximum}",

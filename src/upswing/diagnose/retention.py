@@ -290,6 +290,16 @@ class _Table:
         return tuple(t if yes else None for t, yes in zip(totals, begun, strict=True))
 
 
+_ENTRIES: Final[dict[str, Text]] = {
+    "recurring": text("every period they begin in"), "first-time": text("the first time in the range"),
+    "first-ever": text("the first time ever"),
+}  # fmt: skip
+_RETURNS: Final[dict[str, Text]] = {
+    "on": text("in that period"), "on-or-after": text("in that period or later"), "on-or-before": text("by that period"),
+    "brackets": text("in brackets of periods"),
+}  # fmt: skip
+
+
 def _method(definition: RetentionDefinition) -> Text:
     clock = (
         text("periods of the workspace's calendar")
@@ -297,9 +307,9 @@ def _method(definition: RetentionDefinition) -> Text:
         else text("periods counted from each user's own start")
     )
     return text(
-        "One pass over each user's events; {clock}; entry {entry}; a return counts {at} the period. Pooled: retained "
+        "One pass over each user's events; {clock}; a user begins {entry}; a return counts {at}. Pooled: retained "
         "over size of the cohorts complete at the lag, with the Wilson score interval (Wilson 1927)",
-        clock=clock, entry=definition.entry, at=definition.at,
+        clock=clock, entry=_ENTRIES[definition.entry], at=_RETURNS[definition.at],
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from typing import Final, Literal
 
 from upswing.core.calendar import Calendar
 from upswing.core.i18n import Text, text
+from upswing.core.numbers import format_count
 from upswing.core.units import DAY, HOUR
 from upswing.events.statements import Fragment, listed, literal, name, statement
 from upswing.events.store import EventStore
@@ -195,7 +196,10 @@ class _Look:
             share = int(str(filled)) / self.total
             if share < 0.01 and self.total >= 1000:
                 message = text(
-                    "'{name}' is filled in {n} of {all} events only", name=prop.name, n=filled, all=self.total
+                    "'{name}' is filled in {n} of {all} events only",
+                    name=prop.name,
+                    n=format_count(int(str(filled))),
+                    all=format_count(self.total),
                 )
                 findings.append(
                     self._finding("mostly_empty", "low", message, self.total - int(str(filled)), property=prop.name)

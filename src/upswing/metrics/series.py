@@ -143,7 +143,7 @@ class MetricsResult(Result):
             for p in self.points
             if p.metric == m.name
         ]
-        return Table(m.name, m.shown, columns, rows, note=m.description or "")
+        return Table(m.name, m.shown, columns, rows, note=m.told)
 
 
 def metric_series(
@@ -267,12 +267,13 @@ def _caveats(points: Sequence[MetricPoint], metrics: Sequence[MetricDefinition])
             "not complete yet: {periods}", periods=", ".join(unfinished[:5]) + ("…" if len(unfinished) > 5 else "")
         )
         found.append(Caveat("incomplete", message))
-    small = {p.metric for p in points if p.denominator is not None and 0 < p.denominator < _SMALL}
+    shown = {m.name: m.shown for m in metrics}
+    small = {shown.get(p.metric, p.metric) for p in points if p.denominator is not None and 0 < p.denominator < _SMALL}
     if small:
         message = text("fewer than {n} behind some values of {metrics}", n=_SMALL, metrics=", ".join(sorted(small)))
         found.append(Caveat("small_sample", message))
     zero = [
-        m.name
+        m.shown
         for m in metrics
         if m.type in ("ratio", "derived") and any(p.metric == m.name and p.value is None for p in points)
     ]

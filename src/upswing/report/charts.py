@@ -243,7 +243,7 @@ def _flow(chart: Chart, table: Table) -> Markup:
                 '<text x="300" y="{}" text-anchor="end">{} → {}</text>'
                 '<rect class="s0" x="310" y="{}" width="{:.1f}" height="14"></rect><text x="{:.1f}" y="{}">{}</text>'
             ).format(
-                y + 12, str(row[source])[:26], str(row[target])[:26], y, 520 * value / longest,
+                y + 12, show(row[source], "text")[:26], show(row[target], "text")[:26], y, 520 * value / longest,
                 316 + 520 * value / longest, y + 12, show(row[count], table.columns[count].unit),
             )
         )  # fmt: skip

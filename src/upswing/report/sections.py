@@ -6,14 +6,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from markupsafe import Markup
 
-from upswing.core.i18n import current_locale, text
+from upswing.core.i18n import Text, current_locale, text
 from upswing.core.numbers import format_count, format_date, format_seconds
 from upswing.core.results import Chart, Result, Table, plain
 from upswing.report.columns import fitting
 from upswing.report.tables import Links, table_html
+
+PHASES: Final[dict[str, Text]] = {
+    "query": text("reading"), "sequences": text("counting"), "total": text("in all"),
+}  # fmt: skip
+"""Words of the phases that are timed; one that is not here shows itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,7 @@ def how_of(result: Result) -> tuple[tuple[str, str], ...]:
         (text("Users looked at"), "" if how.users is None else format_count(how.users)),
         (text("Data as of"), "" if how.data_as_of is None else moment(how.data_as_of)),
         (text("Engine"), how.engine),
-        (text("Time taken"), ", ".join(f"{k} {seconds(s)}" for k, s in how.timings.items())),
+        (text("Time taken"), ", ".join(f"{PHASES.get(k, k)} {seconds(s)}" for k, s in how.timings.items())),
     ]
     return tuple((str(k), str(v)) for k, v in rows if str(v))
 

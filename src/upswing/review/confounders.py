@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upswing.core.i18n import text
-from upswing.core.numbers import format_rate
 from upswing.core.results import Caveat
 from upswing.diagnose.weak_points import Division
+from upswing.metrics.quantity import Quantity
 from upswing.metrics.tracking import TrackingBreak
 
 _CELL: Final = 10
@@ -97,7 +97,7 @@ def confounders(
         if season and dimension == "week":
             continue
         adjusted, shared = standardised_gap(members, others, came, passed, division.codes)
-        name = str(text("week of entry")) if season else division.dimension
+        name = text("week of entry") if season else division.dimension
         code = "season" if season else "mix"
         if shared >= _ALIKE and adjusted < _LEFT * gap:
             code = "explained"
@@ -109,8 +109,8 @@ def confounders(
             message = text(
                 "at the same {name} the gap is {adjusted}, not {gap}",
                 name=name,
-                adjusted=_points(adjusted),
-                gap=_points(gap),
+                adjusted=Quantity(adjusted, "ratio", change=True),
+                gap=Quantity(gap, "ratio", change=True),
             )
             found.append(Caveat(code, message))
     return tuple(found)
@@ -148,7 +148,3 @@ def tracking_doubt(
         if concerned and length >= share:
             found.append(Caveat("tracking", one.sentence()))
     return tuple(found)
-
-
-def _points(value: float) -> str:
-    return format_rate(value, signed=True).replace("%", "") + " pp"

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, ValidationInfo
 
 from upswing.core.errors import UpswingError
-from upswing.core.i18n import Text, current_locale
+from upswing.core.i18n import Text, current_locale, text
 from upswing.core.units import Duration
+
+UNNAMED: Final = "written"
+"""Name of a definition that is asked and not kept."""
 
 
 class Spec(BaseModel):
@@ -34,14 +37,19 @@ class Definition(Spec):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=100, description="Id: lower_snake_case, never shown.")
     label: str | Label | None = Field(default=None, description="Shown name: text, or one for each of en and zh.")
-    description: str | None = Field(default=None, description="What it is for.")
+    description: str | Label | None = Field(default=None, description="What it is for.")
     owner: str | None = Field(default=None, description="Who answers for it.")
     managed: Literal["code", "app"] = Field(default="app", description="`code`: read-only on pages.")
 
     @property
     def shown(self) -> str:
         """The label in the language in force, or the name."""
-        return label_shown(self.label) or self.name
+        return label_shown(self.label) or (str(text("not saved")) if self.name == UNNAMED else self.name)
+
+    @property
+    def told(self) -> str:
+        """The description in the language in force, or nothing."""
+        return label_shown(self.description) or ""
 
     @property
     def hash(self) -> str:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from upswing.core.i18n import text
-from upswing.spec.base import Label, Mistake
+from upswing.spec.base import Label, Mistake, label_shown
 from upswing.spec.steps import EventMatch
 
 Measure = Literal["any", "count", "sum", "largest", "time"]
@@ -43,8 +43,9 @@ class Signal(EventMatch):
     @property
     def shown(self) -> str:
         """The signal's name as shown."""
-        if self.name:
-            return self.name
+        told = label_shown(self.label) or self.name
+        if told:
+            return told
         return self.described if self.measure == "any" else f"{self.described} · {self.of or self.measure}"
 
     @property

@@ -8,6 +8,7 @@ from typing import Final
 FOLDERS: Final[Mapping[str, str]] = {
     "segment": "segments", "funnel": "funnels", "retention": "retentions", "paths": "paths", "metric": "metrics",
     "journey": "journeys", "hypothesis": "hypotheses", "experiment": "experiments", "initiative": "initiatives",
+    "tree": "metrics", "quadrants": "strategy", "behaviour": "strategy", "hook": "strategy", "aha": "strategy",
 }  # fmt: skip
 """Kind → folder in which its files are usually kept. Folders are a habit; the kind in the file is what counts."""
 

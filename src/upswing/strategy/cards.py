@@ -19,7 +19,7 @@ CARDS: Final[Mapping[QuadrantName, Label]] = {
     "high_low": Label(
         en="They come by themselves. Keep out of the way, lead them straight to the aha behaviour, and ask for an "
         "invitation or a first payment early.",
-        zh="他们会自己完成。不要打扰，直接引导到 aha 行为，并尽早引导邀请或首次付费。",
+        zh="他们会自己完成。不要打扰，直接引导到aha行为，并尽早引导邀请或首次付费。",
     ),
     "high_high": Label(
         en="They want to and cannot. Remove steps and fields, repair errors and waits, guide at the step where they stop, "

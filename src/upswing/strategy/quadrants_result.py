@@ -89,7 +89,7 @@ class QuadrantsResult(Result):
 
     def title(self) -> Text:
         """The question."""
-        return text("Who wants to, and whom does something stop? ({name})", name=self.label)
+        return text("Who wants to, and whom does something stop? ({name})", name=self.definition.shown)
 
     def verdict(self) -> Text:
         """Whether the quadrants hold, and what separates them."""

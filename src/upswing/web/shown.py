@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from upswing.core.i18n import current_locale, text
 from upswing.core.numbers import format_count, format_date
-from upswing.core.results import Chart, Column, Result, Table, Unit, plain
+from upswing.core.results import Chart, Column, Result, Table, Unit, plain, show
 from upswing.report.charts import draw, labels_of, series_of
 from upswing.report.sections import Numbers, caveats_of, definition_of, how_of, numbers_of, seconds
 from upswing.report.tables import Links
@@ -55,7 +55,7 @@ class Shown:
     window: str
     timezone: str
     cost: str
-    names: tuple[str, ...] = field(default=())
+    names: tuple[tuple[str, str], ...] = field(default=())
 
 
 def shown(
@@ -108,7 +108,7 @@ def shown(
         window=f"{_day(how.window.start)} – {_day(how.window.stop)}",
         timezone=how.window.timezone,
         cost=_cost(result),
-        names=tuple(tables),
+        names=tuple((name, str(table.title)) for name, table in tables.items()),
     )
 
 
@@ -136,7 +136,7 @@ def chart_data(chart: Chart, table: Table, annotations: Sequence[Annotation] = (
         target = keys.index(chart.series or "target")
         step = keys.index("position") if "position" in keys else None
         flows = [
-            [str(row[keys.index(chart.x)]), str(row[target]), plain(row[keys.index(chart.y[0])])]
+            [show(row[keys.index(chart.x)], "text"), show(row[target], "text"), plain(row[keys.index(chart.y[0])])]
             + ([] if step is None else [plain(row[step])])
             for row in table.rows
         ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from upswing.core.errors import EngineError, UsageError
 from upswing.core.i18n import set_locale, text
-from upswing.spec.base import Definition
+from upswing.spec.base import UNNAMED, Definition
 from upswing.spec.definitions import PROJECT_FILE, Definitions, load_project
 from upswing.spec.files import write_yaml
 from upswing.spec.project import WorkspaceSpec
@@ -182,7 +182,7 @@ class OpenWorkspace:
         if segment in self.definitions.by_kind.get("segment", {}) or segment.isidentifier():
             definition = self._segment_definition(segment)
         else:
-            definition = SegmentDefinition(name="written", all=[_expression(segment, "segment")])
+            definition = SegmentDefinition(name=UNNAMED, all=[_expression(segment, "segment")])
         as_of = None if stop is None else self.log.calendar.instant(stop)
         return self._resolver().users(definition, as_of=as_of)
 
@@ -235,7 +235,7 @@ class OpenWorkspace:
             base = self.definitions.get(kind, name, model)
             changed = {**{k: getattr(base, k) for k in base.model_fields_set}, **options.rest()}
         else:
-            changed = {"name": "written", **options.rest()}
+            changed = {"name": UNNAMED, **options.rest()}
             if needed is not None and len(changed) == 1:
                 known = self.definitions.by_kind.get(kind, {})
                 raise UsageError(

@@ -13,6 +13,7 @@ from upswing.core.errors import Problem, UpswingError, UsageError
 from upswing.core.i18n import Text, text
 from upswing.core.results import plain
 from upswing.spec.definitions import KINDS, model_of
+from upswing.spec.starters import FOLDERS
 from upswing.verbs import verb
 from upswing.web.definition_files import (
     LARGEST,
@@ -79,7 +80,7 @@ def every(view: View) -> Response:
             kind, address(f"/{kind}", {"name": d.name}) if kind in ASKED else ""
         )
         file = definitions.documents[kind, d.name].file
-        row = Row(d.name, d.shown, d.description or "", d.owner or "", file, d.hash, ask)
+        row = Row(d.name, d.shown, d.told, d.owner or "", file, d.hash, ask)
         kinds.setdefault(kind, []).append(row)
     groups = [(str(KIND_WORDS.get(kind, kind)), kind, rows) for kind, rows in kinds.items()]
     return render(
@@ -100,7 +101,7 @@ def begin(view: View) -> Response:
     taken = set(view.definitions.by_kind.get(kind, {}))
     name = next(n for n in (f"{kind}_{i}" for i in range(1, 10_000)) if n not in taken)
     body = _from_question(view, kind, name, asked) if asked else _skeleton(view, kind, name)
-    return _editor(view, f"{kind}s/{name}.yml", body, before="", problems=[], status=200)
+    return _editor(view, f"{FOLDERS.get(kind, kind)}/{name}.yml", body, before="", problems=[], status=200)
 
 
 def edit(view: View) -> Response:

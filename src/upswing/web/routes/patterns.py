@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from markupsafe import Markup
 from starlette.responses import Response
 
+from upswing.core.errors import did_you_mean
 from upswing.core.i18n import Text, text
 from upswing.core.results import Chart, Column, Table
 from upswing.report.sections import Numbers
@@ -45,19 +46,21 @@ def show(view: View) -> Response:
         for name, a, b, estimate, lower, upper, better in rows
     ]  # fmt: skip
     cards = [
-        ("Search", 8210, 0.82, 6.8, "good"),
-        ("Feed ads", 9115, 0.91, 2.1, "bad"),
-        ("Store", 4302, 0.43, 3.2, "flat"),
+        (text("Search ads"), 8210, 0.82, 6.8, "good"),
+        (text("Feed ads"), 9115, 0.91, 2.1, "bad"),
+        (text("App store"), 4302, 0.43, 3.2, "flat"),
     ]
     return render(
         view, "patterns.html",
         strip=_strip(), trend=_trend(), funnel=_funnel(), triangle=_triangle(), flow=_flow(), interval=_interval(),
         quadrant=_quadrant(), experiments=experiments, cards=[(n, u, cell_bar(s), r, t) for n, u, s, r, t in cards],
-        problem=Problem(str(text("no event '{name}' in the log", name="sign_pu")), "UP302", "did you mean 'sign_up'?"),
+        problem=Problem(
+            str(text("no event '{name}' in the log", name="sign_pu")), "UP302", str(did_you_mean("sign_pu", ["sign_up"])),
+        ),
         diff=difference(_BEFORE, _BEFORE.replace("7d", "14d")), settings=settings_of(_BEFORE),
         form=fields(verb("funnel"), [("step", "visit"), ("step", "sign_up[platform = 'ios']"), ("within", "7d")]),
-        board=((text("Ideas"), ("Show the price earlier", "Skip the tour")), (text("Running"), ("Four landing pages",)),
-               (text("Decided"), ("Default on",))),
+        board=((text("Ideas"), (text("Show the price earlier"), text("Skip the tour"))),
+               (text("Running"), (text("Four landing pages"),)), (text("Decided"), (text("Reminders on by default"),))),
     )  # fmt: skip
 
 
@@ -174,11 +177,11 @@ def _interval() -> Figure:
 def _quadrant() -> Markup:
     """Two thresholds, four named fields, points with their names beside them."""
     points = (
-        ("Templates", 0.12, 6.8),
-        ("Sharing", 0.22, 5.2),
-        ("Reminders", 0.41, 5.9),
-        ("Export", 0.08, 1.2),
-        ("Search", 0.48, 2.1),
+        (text("Templates"), 0.12, 6.8),
+        (text("Sharing"), 0.22, 5.2),
+        (text("Reminders"), 0.41, 5.9),
+        (text("Export"), 0.08, 1.2),
+        (text("Search"), 0.48, 2.1),
     )
 
     def x(value: float) -> float:

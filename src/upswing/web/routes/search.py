@@ -12,6 +12,7 @@ from upswing.core.numbers import format_count
 from upswing.diagnose.catalogue import EventsResult
 from upswing.web.render import render
 from upswing.web.rooms import rooms
+from upswing.web.routes.definitions import KIND_WORDS
 from upswing.web.routes.events import event_path
 from upswing.web.site import Pages
 from upswing.web.view import View, address
@@ -89,11 +90,11 @@ def _everything(view: View, words: str) -> list[tuple[Text, list[Hit]]]:
     defined = [
         Hit(
             d.shown,
-            f"{kind} {d.name}",
+            f"{KIND_WORDS.get(kind, kind)} {d.name}",
             address("/definitions/edit", {"file": view.definitions.documents[kind, d.name].file}),
         )
         for kind, d in view.definitions
-        if matches(d.name, d.shown, d.description or "")
+        if matches(d.name, d.shown, d.told)
     ]
     return [
         (text("Pages"), pages[:MOST]), (text("Events"), events[:MOST]), (text("Properties"), properties[:MOST]),
