@@ -312,7 +312,7 @@ def _is_single(part: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:
     options = part.get("anyOf", [part])
     kinds = [o.get("type") or ("string" if "enum" in _resolved(o, schema) else "") for o in options]
     return all(k in ("string", "number", "integer", "boolean", "null") for k in kinds) or (
-        "string" in kinds and part.get("title") == "Label"
+        "string" in kinds and any(str(o.get("$ref", "")).endswith("/Label") for o in options)
     )
 
 
