@@ -66,15 +66,17 @@ def served(
     """Serve a workspace, made if it is not there, with one person of each role, ``viewer@example.com`` and so on."""
     if not (root / "upswing.yml").exists():
         Workspace.create(root).close()
-    if people:
-        with Facts.open(root) as facts:
-            for role in ("viewer", "editor", "admin"):
-                facts.people.add(f"{role}@example.com", role=role, password=PASSWORD)  # type: ignore[arg-type]
-    with serving(root, settings, add=[_complete, *([add_pages] if pages else [])]) as client:
-        app: FastAPI = client.app  # type: ignore[attr-defined]
-        found = Served(app, app.state.upswing.facts, root, str(client.base_url))
-        with found.clients:
-            yield found
+    with pytest.MonkeyPatch.context() as patch:
+        cheap_passwords(patch)
+        if people:
+            with Facts.open(root) as facts:
+                for role in ("viewer", "editor", "admin"):
+                    facts.people.add(f"{role}@example.com", role=role, password=PASSWORD)  # type: ignore[arg-type]
+        with serving(root, settings, add=[_complete, *([add_pages] if pages else [])]) as client:
+            app: FastAPI = client.app  # type: ignore[attr-defined]
+            found = Served(app, app.state.upswing.facts, root, str(client.base_url))
+            with found.clients:
+                yield found
 
 
 def _complete(app: FastAPI) -> None:

@@ -11,7 +11,7 @@ import pytest
 from fastapi.routing import APIRoute
 from starlette.routing import Mount, Route
 
-from tests.server.serving import Served, cheap_passwords, served
+from tests.server.serving import Served, served
 from upswing.server.access import ANYBODY, FLAGS, IN_THE_ROUTE, INTAKE, LOCAL
 from upswing.server.state import ROLES
 from upswing.workspace.remote import ASK
@@ -66,10 +66,8 @@ def _is_closure(call: Any) -> bool:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with pytest.MonkeyPatch.context() as patch:
-        cheap_passwords(patch)
-        with served(tmp_path_factory.mktemp("doors") / "w", pages=True) as found:
-            yield found
+    with served(tmp_path_factory.mktemp("doors") / "w", pages=True) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")

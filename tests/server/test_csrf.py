@@ -5,15 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.serving import PASSWORD, Served, cheap_passwords, served
+from tests.server.serving import PASSWORD, Served, served
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with pytest.MonkeyPatch.context() as patch:
-        cheap_passwords(patch)
-        with served(tmp_path_factory.mktemp("site") / "w") as found:
-            yield found
+    with served(tmp_path_factory.mktemp("site") / "w") as found:
+        yield found
 
 
 @pytest.fixture

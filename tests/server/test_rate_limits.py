@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.server.serving import PASSWORD, cheap_passwords, served
+from tests.server.serving import PASSWORD, served
 from upswing.server.errors import TooManyError
 from upswing.server.rate_limits import Buckets, Guessing, KeyRates
 
@@ -100,8 +100,7 @@ def test_somebody_else_can_still_sign_in_and_right_answers_do_not_count() -> Non
             right()
 
 
-def test_over_http(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cheap_passwords(monkeypatch)
+def test_over_http(tmp_path: Path) -> None:
     with served(tmp_path / "w") as site:
         given = {"email": "viewer@example.com", "password": "wrong"}
         answers = [site.client().post("/api/v1/session", json=given) for _ in range(7)]

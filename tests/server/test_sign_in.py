@@ -7,16 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.server.serving import PASSWORD, Served, cheap_passwords, served
+from tests.server.serving import PASSWORD, Served, served
 from upswing.server.sign_in import COOKIE, safe_next
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with pytest.MonkeyPatch.context() as patch:
-        cheap_passwords(patch)
-        with served(tmp_path_factory.mktemp("site") / "w") as found:
-            yield found
+    with served(tmp_path_factory.mktemp("site") / "w") as found:
+        yield found
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
-from tests.server.serving import PASSWORD, Served, cheap_passwords, served
+from tests.server.serving import PASSWORD, Served, served
 from tests.server.workspaces import copied, serving
 from tests.web.conftest import looking
 from upswing.core.i18n import Text, use_locale
@@ -111,72 +111,64 @@ def test_from_a_file_to_a_shared_answer(empty: BrowserContext, tmp_path: Path, l
     assert "<script" not in body
 
 
-def test_a_definition_is_broken_mended_and_kept(
-    browser: Browser, web_demo: Path, tmp_path: Path, lang: str, say: Say
-) -> None:
-    with (
-        serving(copied(web_demo, tmp_path / "w"), add=[add_pages]) as client,
-        looking(browser, base_of(client), lang=lang) as context,
-    ):
-        page = context.new_page()
-        page.goto("/definitions/edit?file=funnels/activation.yml")
-        good = page.input_value("#yaml")
-        page.fill("#yaml", good.replace("signup_started", "signup_startd"))
-        press(page, say("Save"))
-        expect(page.locator("#problems")).to_contain_text("signup_started")  # the nearest name
-        expect(page.locator(".listing .wrong")).to_contain_text("signup_startd")
-        page.fill("#yaml", good.replace("window: 7d", "window: 3d"))
-        press(page, say("Check and compare"))
-        expect(page.locator(".diff .added")).to_contain_text("window: 3d")
-        (tmp_path / "w" / "funnels" / "activation.yml").write_text(good + "# by somebody else\n", encoding="utf-8")
-        press(page, say("Save"), within="form.editor")
-        expect(page.locator("[role=alert]")).to_contain_text(
-            say("compare below and save again to replace it with yours")
-        )
-        page.goto("/definitions/edit?file=funnels/activation.yml")
-        page.fill("#yaml", good.replace("window: 7d", "window: 3d"))
-        press(page, say("Save"), within="form.editor")
-        expect(page.locator("main")).to_contain_text(say("Saved."))
-        page.goto("/funnel?name=activation")
-        expect(page.locator("#answer h2").first).to_contain_text({"en": "3d", "zh-CN": "3天"}[lang])
-        page.goto("/definitions/edit?file=funnels/activation.yml")
-        page.click(f"text={say('Earlier texts')}")
-        page.click("details.more li a >> nth=0")
-        expect(page.locator("#yaml")).to_have_value(re.compile("by somebody else"))
+@pytest.fixture
+def own(tmp_path: Path, web_demo: Path, browser: Browser, lang: str) -> Iterator[BrowserContext]:
+    """A copy of the demo that may be changed, served; it lies in the folder ``w``."""
+    root = copied(web_demo, tmp_path / "w")
+    with serving(root, add=[add_pages]) as client, looking(browser, base_of(client), lang=lang) as context:
+        yield context
 
 
-def test_a_form_sets_a_value_and_a_list_and_shows_what_is_wrong_at_its_field(
-    browser: Browser, web_demo: Path, tmp_path: Path, lang: str, say: Say
-) -> None:
-    with (
-        serving(copied(web_demo, tmp_path / "w"), add=[add_pages]) as client,
-        looking(browser, base_of(client), lang=lang) as context,
-    ):
-        page = context.new_page()
-        page.goto("/definitions/edit?file=strategy/aha.yml")
-        page.click(f"summary:has-text('{say('As a form')}')")
-        page.locator("[data-key=adjust] li.blank input").fill("platform")
-        page.fill("#set-until", "29 bananas")
-        press(page, say("Check and compare"), within="details.more")
-        expect(page.locator("[data-key=until]")).to_have_class(re.compile("wrong"))
-        expect(page.locator("[data-key=until] .bad")).to_contain_text("29 bananas")
-        expect(page.locator("[data-key=after]")).not_to_have_class(re.compile("wrong"))
-        expect(page.locator(".diff .added >> nth=0")).to_contain_text("29 bananas")
-        page.fill("#set-until", "29d")
-        page.locator("[data-key=exclude] [data-remove] >> nth=0").click()
-        press(page, say("Check and compare"), within="details.more")
-        expect(page.locator("#yaml")).to_have_value(re.compile(r"until: 29d[\s\S]*adjust: \[channel, platform\]"))
-        expect(page.locator("#yaml")).to_have_value(re.compile(r"exclude: \[reminder_opened\]"))
-        press(page, say("Save"), within="form.editor")
-        expect(page.locator("main")).to_contain_text(say("Saved."))
+def test_a_definition_is_broken_mended_and_kept(own: BrowserContext, tmp_path: Path, lang: str, say: Say) -> None:
+    page = own.new_page()
+    page.goto("/definitions/edit?file=funnels/activation.yml")
+    good = page.input_value("#yaml")
+    page.fill("#yaml", good.replace("signup_started", "signup_startd"))
+    press(page, say("Save"))
+    expect(page.locator("#problems")).to_contain_text("signup_started")  # the nearest name
+    expect(page.locator(".listing .wrong")).to_contain_text("signup_startd")
+    page.fill("#yaml", good.replace("window: 7d", "window: 3d"))
+    press(page, say("Check and compare"))
+    expect(page.locator(".diff .added")).to_contain_text("window: 3d")
+    (tmp_path / "w" / "funnels" / "activation.yml").write_text(good + "# by somebody else\n", encoding="utf-8")
+    press(page, say("Save"), within="form.editor")
+    expect(page.locator("[role=alert]")).to_contain_text(say("compare below and save again to replace it with yours"))
+    page.goto("/definitions/edit?file=funnels/activation.yml")
+    page.fill("#yaml", good.replace("window: 7d", "window: 3d"))
+    press(page, say("Save"), within="form.editor")
+    expect(page.locator("main")).to_contain_text(say("Saved."))
+    page.goto("/funnel?name=activation")
+    expect(page.locator("#answer h2").first).to_contain_text({"en": "3d", "zh-CN": "3天"}[lang])
+    page.goto("/definitions/edit?file=funnels/activation.yml")
+    page.click(f"text={say('Earlier texts')}")
+    page.click("details.more li a >> nth=0")
+    expect(page.locator("#yaml")).to_have_value(re.compile("by somebody else"))
+
+
+def test_a_form_sets_a_value_and_a_list_and_shows_what_is_wrong_at_its_field(own: BrowserContext, say: Say) -> None:
+    page = own.new_page()
+    page.goto("/definitions/edit?file=strategy/aha.yml")
+    page.click(f"summary:has-text('{say('As a form')}')")
+    page.locator("[data-key=adjust] li.blank input").fill("platform")
+    page.fill("#set-until", "29 bananas")
+    press(page, say("Check and compare"), within="details.more")
+    expect(page.locator("[data-key=until]")).to_have_class(re.compile("wrong"))
+    expect(page.locator("[data-key=until] .bad")).to_contain_text("29 bananas")
+    expect(page.locator("[data-key=after]")).not_to_have_class(re.compile("wrong"))
+    expect(page.locator(".diff .added >> nth=0")).to_contain_text("29 bananas")
+    page.fill("#set-until", "29d")
+    page.locator("[data-key=exclude] [data-remove] >> nth=0").click()
+    press(page, say("Check and compare"), within="details.more")
+    expect(page.locator("#yaml")).to_have_value(re.compile(r"until: 29d[\s\S]*adjust: \[channel, platform\]"))
+    expect(page.locator("#yaml")).to_have_value(re.compile(r"exclude: \[reminder_opened\]"))
+    press(page, say("Save"), within="form.editor")
+    expect(page.locator("main")).to_contain_text(say("Saved."))
 
 
 @pytest.fixture(scope="module")
 def signed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with pytest.MonkeyPatch.context() as patch:
-        cheap_passwords(patch)
-        with served(tmp_path_factory.mktemp("people") / "w", pages=True) as found:
-            yield found
+    with served(tmp_path_factory.mktemp("people") / "w", pages=True) as found:
+        yield found
 
 
 def sign_in(page: Page, name: str, say: Say, *, password: str = PASSWORD) -> None:

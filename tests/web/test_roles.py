@@ -7,15 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.server.serving import PASSWORD, Served, cheap_passwords, served
+from tests.server.serving import PASSWORD, Served, served
 
 
 @pytest.fixture(scope="module")
 def signed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with pytest.MonkeyPatch.context() as patch:
-        cheap_passwords(patch)
-        with served(tmp_path_factory.mktemp("roles") / "w", pages=True) as found:
-            yield found
+    with served(tmp_path_factory.mktemp("roles") / "w", pages=True) as found:
+        yield found
 
 
 def test_a_stranger_is_led_to_the_door_and_back(signed: Served) -> None:

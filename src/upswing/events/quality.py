@@ -192,18 +192,17 @@ class _Look:
         counts = listed(statement("count({c})", c=name(p.column)) for p in held.values())
         found = self.store.row(statement("SELECT {counts} FROM events", counts=counts))
         findings = []
-        for prop, filled in zip(held.values(), found, strict=True):
-            share = int(str(filled)) / self.total
+        for prop, counted in zip(held.values(), found, strict=True):
+            filled = int(str(counted))
+            share = filled / self.total
             if share < 0.01 and self.total >= 1000:
                 message = text(
                     "'{name}' is filled in {n} of {all} events only",
                     name=prop.name,
-                    n=format_count(int(str(filled))),
+                    n=format_count(filled),
                     all=format_count(self.total),
                 )
-                findings.append(
-                    self._finding("mostly_empty", "low", message, self.total - int(str(filled)), property=prop.name)
-                )
+                findings.append(self._finding("mostly_empty", "low", message, self.total - filled, property=prop.name))
         return findings
 
     def days(self) -> list[Finding]:

@@ -101,7 +101,7 @@ def begin(view: View) -> Response:
     taken = set(view.definitions.by_kind.get(kind, {}))
     name = next(n for n in (f"{kind}_{i}" for i in range(1, 10_000)) if n not in taken)
     body = _from_question(view, kind, name, asked) if asked else _skeleton(view, kind, name)
-    return _editor(view, f"{FOLDERS.get(kind, kind)}/{name}.yml", body, before="", problems=[], status=200)
+    return _editor(view, f"{FOLDERS[kind]}/{name}.yml", body, before="", problems=[], status=200)
 
 
 def edit(view: View) -> Response:
