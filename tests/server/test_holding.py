@@ -89,6 +89,33 @@ def test_same_words_with_and_without_a_server(demo: Path, tmp_path: Path) -> Non
         assert became == was, words
 
 
+def test_whoever_is_told_the_address_is_let_in(demo: Path, tmp_path: Path) -> None:
+    """The address is announced before the server takes calls; one that comes at once waits, and is not refused."""
+    asked = """
+import json, os, pathlib, signal, socket, sys
+from urllib.parse import urlsplit
+from upswing.server.run import run
+from upswing.server.settings import ServerSettings
+from upswing.workspace import holder
+
+root = pathlib.Path(sys.argv[1])
+
+def say(said):
+    if "serving" in str(said):
+        note = (root / holder.FOLDER / holder.NOTE).read_text()
+        where = urlsplit(json.loads(note)["address"])
+        socket.create_connection((where.hostname, where.port), timeout=5).close()
+        print("let in")
+        os.kill(os.getpid(), signal.SIGINT)
+
+run(root, ServerSettings(port=0), say=say)
+"""
+    root = copied(demo, tmp_path / "ws")
+    environment = {**os.environ, "UPSWING_LANG": "en"}
+    done = subprocess.run([sys.executable, "-c", asked, str(root)], capture_output=True, text=True, env=environment)
+    assert done.stdout.split("\n")[0] == "let in", done.stderr
+
+
 def test_python_results_keep_their_types(demo: Path, tmp_path: Path) -> None:
     root = copied(demo, tmp_path / "ws")
     with Workspace.open(root) as alone:

@@ -21,6 +21,7 @@ from upswing.server.observe import log_to_stderr
 from upswing.server.settings import ServerSettings
 
 _STOP_SECONDS = 20
+_CALLERS = 2048  # waiting at once to be let in; uvicorn's own number
 
 
 def run(
@@ -82,12 +83,15 @@ class _Server(uvicorn.Server):
 
 
 def _listening(settings: ServerSettings) -> socket.socket:
+    """A socket that takes callers from now on: whoever is told the address before the server answers waits, and is not
+    refused."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     # named as TCP: only then does asyncio send small answers at once instead of waiting 40 ms for an acknowledgement
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((settings.host, settings.port))
+        listening.listen(_CALLERS)
     except OSError as error:
         listening.close()
         raise UsageError(
