@@ -55,7 +55,15 @@ def test_numbers_of_the_stages_are_those_of_the_funnel_over_them(tmp_path: Path)
     assert [s.median_seconds for s in found.stages] == [3600.0, 3600.0, 3600.0]
     assert found.stages[0].gap == pytest.approx(-0.3)
     assert found.stages[0].standing == "open"  # no window of 7 days has closed yet
-    assert "use" in str(found.verdict())
+    assert "use: 33.3%" in str(found.verdict())
+
+
+def test_notes_that_no_stage_takes_are_counted(tmp_path: Path) -> None:
+    log = embedded_log(tmp_path, events())
+    told = [note("广告", key="a"), note("nothing of the kind", key="b"), note("neither", key="c")]
+    said = {c.code: str(c.message) for c in journey(log, way(), told).how.caveats}
+    assert said["notes_elsewhere"].startswith("2 of 3 ")
+    assert "notes_elsewhere" not in {c.code for c in journey(log, way(), told[:1]).how.caveats}
 
 
 def test_an_event_that_never_occurs_is_named(tmp_path: Path) -> None:
@@ -154,4 +162,5 @@ def test_a_draft_from_the_events_can_be_opened(tmp_path: Path) -> None:
     body = draft(log, "mined")
     made = JourneyDefinition.model_validate(body)
     assert [s.enters.event for s in made.stages][:2] == ["visit", "signup"]
+    assert [s.name for s in made.stages][:2] == ["visit", "signup"]
     assert journey(log, made, []).stages[0].users == 10

@@ -125,6 +125,7 @@ def test_hopeful_forecasters_are_corrected_and_others_are_not() -> None:
 def test_few_results_correct_nobody() -> None:
     record = calibrate([decided(i, 0.05, 0.0) for i in range(4)])
     assert record.everybody.n == 4
+    assert record.everybody.bias is None  # not "0 %": too few to tell
     assert record.of("lin").n == 0
 
 

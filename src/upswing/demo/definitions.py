@@ -160,6 +160,13 @@ label: {en: Users with a habit, zh: 已养成习惯的用户}
 all:
   - {active_days: entry_created, within: 30d, at_least: 8}
 """,
+    "segments/on_android.yml": """\
+kind: segment
+name: on_android
+label: {en: Users on Android, zh: 安卓用户}
+all:
+  - {prop: platform, value: android}
+""",
     "strategy/aha.yml": """\
 kind: aha
 name: first_entries

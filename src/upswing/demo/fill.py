@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, MutableMapping
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import Final
+from zoneinfo import ZoneInfo
 
 import pyarrow.csv as csv
 import pyarrow.parquet as pq
 
-from upswing.core.i18n import text
+from upswing.core.i18n import current_locale, text
 from upswing.core.numbers import format_count
 from upswing.demo.definitions import DEFINITIONS
+from upswing.demo.papers import notes, papers
 from upswing.demo.simulate import write_parquet
 from upswing.events.summary import ImportSummary
 from upswing.spec.definitions import PROJECT_FILE
-from upswing.spec.files import edit_yaml
+from upswing.spec.files import edit_yaml, write_yaml
 from upswing.workspace.data import DataVerbs
 
 MILESTONES: Final = ("app_installed", "signup_started", "phone_verified", "account_created", "entry_created")
@@ -55,7 +58,7 @@ def fill(
     Returns:
         What became of the events.
     """
-    settle(root)
+    settle(root, seed=seed, users=users)
     say(text("simulating {n} users of a bookkeeping app (seed {seed})", n=format_count(users), seed=seed))
     events, aliases, identities = files / "events.parquet", files / "aliases.parquet", files / "aliases.csv"
     rows = write_parquet(events, seed=seed, users=users, aliases=aliases)
@@ -71,8 +74,8 @@ def fill(
     return summary
 
 
-def settle(root: Path) -> None:
-    """Write the demo's settings and definitions into a workspace; definitions that are there already stay as they are."""
+def settle(root: Path, *, seed: int, users: int) -> None:
+    """Write the demo's settings, definitions and papers into a workspace; files that are there already stay as they are."""
 
     def change(project: MutableMapping[str, object]) -> None:
         project.update(SETTINGS)
@@ -83,3 +86,13 @@ def settle(root: Path) -> None:
         path.parent.mkdir(exist_ok=True)
         if not path.exists():
             path.write_text(body, encoding="utf-8")
+    locale, today = current_locale(), datetime.now(ZoneInfo(str(SETTINGS["timezone"]))).date()
+    for name, paper in papers(locale, users=users, today=today).items():
+        path = root / name
+        path.parent.mkdir(exist_ok=True)
+        if not path.exists():
+            write_yaml(path, paper)
+    name, said = notes(locale, seed=seed)
+    if not (root / name).exists():
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_text(said, encoding="utf-8")

@@ -67,5 +67,16 @@ def _clear(folder: Path) -> None:
         )
     for name in (MARK, PROJECT_FILE, "report.html", "events.parquet", "aliases.csv"):
         (folder / name).unlink(missing_ok=True)
-    for name in ("data", "funnels", "metrics", "segments", "strategy", ".upswing"):
+    for name in (
+        "data",
+        "funnels",
+        "metrics",
+        "segments",
+        "strategy",
+        "journeys",
+        "hypotheses",
+        "initiatives",
+        "evidence",
+        ".upswing",
+    ):
         shutil.rmtree(folder / name, ignore_errors=True)

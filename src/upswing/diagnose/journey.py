@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from scipy import stats as distributions
 
 from upswing.core.i18n import Text, text
+from upswing.core.numbers import format_count
 from upswing.core.results import Caveat, Chart, Column, HowComputed, Result, Table
 from upswing.diagnose.evidence import Note, placed
 from upswing.diagnose.funnel import funnel
@@ -19,6 +21,7 @@ from upswing.diagnose.funnel_result import FunnelResult, FunnelStep
 from upswing.diagnose.milestones import propose_milestones
 from upswing.events.log import EventLog
 from upswing.metrics.candidate import Evidence
+from upswing.metrics.quantity import Quantity
 from upswing.spec.funnel import FunnelDefinition
 from upswing.spec.journey import Feeling, JourneyDefinition, Stage
 from upswing.spec.steps import Step
@@ -104,7 +107,11 @@ class JourneyResult(Result):
         if not losing:
             return text("No user has entered the journey yet.")
         weakest = min(losing, key=lambda s: s.passed if s.passed is not None else 1.0)
-        lost = text("Most are lost at {stage}", stage=weakest.stage.shown)
+        lost = text(
+            "Fewest go on from {stage}: {rate}",
+            stage=weakest.stage.shown,
+            rate=Quantity(weakest.passed or 0.0, "ratio"),
+        )
         if not felt:
             return text("{lost}; no stage has enough scores to say how it feels.", lost=lost)
         saddest = min(felt, key=lambda s: s.feel.score if s.feel.score is not None else 1.0)
@@ -182,6 +189,12 @@ def journey(
     stages = tuple(_stage(definition, stage, where[stage.name], answer, i) for i, stage in enumerate(definition.stages))
     strange = sum(s.strange for s in stages)
     caveats = list(answer.how.caveats)
+    if where[""]:
+        nowhere = text(
+            "{n} of {all} notes are in no stage: give stages `tags` (words) or `feels` (surveys), or put a note into a stage by "
+            "hand: --tag NOTE=STAGE", n=format_count(len(where[""])), all=format_count(len(notes)),
+        )  # fmt: skip
+        caveats.append(Caveat("notes_elsewhere", nowhere))
     if strange:
         caveats.append(Caveat("off_scale", text("{n} scores lie off their scale and are left out", n=strange)))
     how = HowComputed(
@@ -256,11 +269,17 @@ def draft(log: EventLog, name: str, *, start: str | None = None, stop: str | Non
         if following == "" and i > 0:
             stages[-1]["leaves"] = {"event": event}
             break
-        stages.append({"name": f"stage_{i + 1}", "label": event, "enters": {"event": event}, "touchpoints": []})
+        stages.append(_drafted(event, i))
     if len(stages) < 2:  # two milestones: both are stages
-        stages.append({"name": "stage_2", "label": found.events[-1], "enters": {"event": found.events[-1]}})
+        stages.append(_drafted(found.events[-1], 1))
         stages[0].pop("leaves", None)
     return {"kind": "journey", "name": name, "window": f"{found.window_days}d", "stages": stages}
+
+
+def _drafted(event: str, index: int) -> dict[str, Any]:
+    """A stage named like its event where that is a name."""
+    plain_name = re.fullmatch(r"[a-z][a-z0-9_]*", event) is not None
+    return {"name": event if plain_name else f"stage_{index + 1}", "label": event, "enters": {"event": event}}
 
 
 def feel(definition: JourneyDefinition, stage: Stage, notes: Sequence[Note]) -> tuple[Feel, int]:

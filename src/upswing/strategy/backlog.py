@@ -246,7 +246,7 @@ def _calibration_table(calibration: Calibration) -> Table:
 
 def _calibration_row(
     who: Text | str, r: Record
-) -> tuple[Text | str, int, float | None, float | None, float | None, float, float | None]:
+) -> tuple[Text | str, int, float | None, float | None, float | None, float | None, float | None]:
     return (who, r.n, r.share_inside, r.inside_lower, r.inside_upper, r.bias, r.sign)
 
 

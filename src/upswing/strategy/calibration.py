@@ -47,8 +47,9 @@ class Record:
         inside: results between the low and the high point.
         inside_lower: Wilson limits of the share inside.
         inside_upper: likewise.
-        bias: mean of forecast less result, shrunk towards 0 by its own noise; positive = too hopeful.
-        extra_sd: spread of the errors beyond what forecasts and standard errors explain.
+        bias: mean of forecast less result, shrunk towards 0 by its own noise; positive = too hopeful. None below five
+            results: too few to tell.
+        extra_sd: spread of the errors beyond what forecasts and standard errors explain; None as with `bias`.
         sign: share of results with the forecast's sign.
     """
 
@@ -57,8 +58,8 @@ class Record:
     inside: int
     inside_lower: float | None
     inside_upper: float | None
-    bias: float
-    extra_sd: float
+    bias: float | None
+    extra_sd: float | None
     sign: float | None
 
     @property
@@ -81,7 +82,7 @@ class Calibration:
         for found in (self.people.get(forecaster or ""), self.everybody):
             if found is not None and found.n >= _FEWEST:
                 return found
-        return Record("", 0, 0, None, None, 0.0, 0.0, None)
+        return Record("", 0, 0, None, None, None, None, None)
 
 
 def calibrate(hypotheses: Sequence[HypothesisDefinition], ended: Sequence[EndedExperiment] = ()) -> Calibration:
@@ -137,9 +138,9 @@ class _Pair:
 def _record(who: str, pairs: Sequence[_Pair]) -> Record:
     n = len(pairs)
     if n == 0:
-        return Record(who, 0, 0, None, None, 0.0, 0.0, None)
+        return Record(who, 0, 0, None, None, None, None, None)
     errors = np.array([p.mean - p.effect for p in pairs])
-    bias = _shrunk(float(errors.mean()), float(errors.var(ddof=1)) / n) if n >= _FEWEST else 0.0
+    bias = _shrunk(float(errors.mean()), float(errors.var(ddof=1)) / n) if n >= _FEWEST else None
     explained = np.array([p.sd**2 + p.se**2 for p in pairs])
     beyond = float(np.mean((errors - errors.mean()) ** 2) * n / max(1, n - 1) - explained.mean())
     inside = sum(p.low <= p.effect <= p.high for p in pairs)
@@ -147,7 +148,7 @@ def _record(who: str, pairs: Sequence[_Pair]) -> Record:
     signed = [p for p in pairs if p.mean != 0]
     return Record(
         who, n, inside, float(limits.lower), float(limits.upper), bias,
-        float(np.sqrt(max(0.0, beyond))) if n >= _FEWEST else 0.0,
+        float(np.sqrt(max(0.0, beyond))) if n >= _FEWEST else None,
         float(np.mean([p.mean * p.effect > 0 for p in signed])) if signed else None,
     )  # fmt: skip
 

@@ -147,8 +147,8 @@ def _foreseen(
     unit = 1.0 if forecast.scale == "relative" else abs(level or 1.0)
     mean, sd = three_point_moments(forecast.low / unit, forecast.likely / unit, forecast.high / unit)
     record = calibration.of(forecast.by)
-    centre = float(mean) - record.bias
-    spread = float(np.hypot(float(sd), record.extra_sd))
+    centre = float(mean) - (record.bias or 0.0)
+    spread = float(np.hypot(float(sd), record.extra_sd or 0.0))
     prior = prior_of(ended, hypothesis.metric)
     if prior is None or spread == 0:
         return centre, spread
