@@ -238,8 +238,8 @@ def _outcome(definition: AhaDefinition) -> str:
     return f"{definition.outcome.described} ({_outcome_window(definition)})"
 
 
-def _outcome_window(definition: AhaDefinition) -> str:
-    return f"{definition.after} – {definition.until}"
+def _outcome_window(definition: AhaDefinition) -> Text:
+    return text("{after} – {until}", after=definition.after, until=definition.until)
 
 
 def _activity_name(definition: AhaDefinition) -> str:

@@ -69,7 +69,7 @@ class AhaResult(Result):
 
     verb: ClassVar[str] = "aha"
     outcome: str
-    outcome_window: str
+    outcome_window: Text
     findings: tuple[AhaFinding, ...]
     judged: int
     out_of_bounds: int
@@ -140,7 +140,7 @@ class AhaResult(Result):
     def data(self) -> dict[str, object]:
         """Findings with all measures, and how many were judged."""
         return {
-            "outcome": self.outcome, "outcome_window": self.outcome_window, "users": self.users_seen,
+            "outcome": self.outcome, "outcome_window": str(self.outcome_window), "users": self.users_seen,
             "reached": self.users_reached, "waiting": self.waiting, "overlapping": self.overlapping,
             "behaviours": self.behaviours, "judged": self.judged, "out_of_bounds": self.out_of_bounds,
             "adjusted_for": list(self.adjusted_for), "fdr": self.fdr,

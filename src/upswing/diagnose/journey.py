@@ -192,7 +192,7 @@ def journey(
     if where[""]:
         nowhere = text(
             "{n} of {all} notes are in no stage: give stages `tags` (words) or `feels` (surveys), or put a note into a stage by "
-            "hand: --tag NOTE=STAGE", n=format_count(len(where[""])), all=format_count(len(notes)),
+            "hand", n=format_count(len(where[""])), all=format_count(len(notes)),
         )  # fmt: skip
         caveats.append(Caveat("notes_elsewhere", nowhere))
     if strange:

@@ -223,8 +223,8 @@ class HookResult(Result):
         """Arcs, loops, and groups side by side."""
         arcs = [_arc_row(a) for a in self.whole.arcs]
         loops: list[tuple[Cell, ...]] = [
-            (s.closed, s.users, s.users / self.whole.users if self.whole.users else None, s.observed, s.again.estimate,
-             s.again.lower, s.again.upper)
+            (s.closed, s.users, s.users / self.whole.users if self.whole.users else None, s.observed,
+             *((s.again.estimate, s.again.lower, s.again.upper) if s.observed >= FEW else (None, None, None)))
             for s in self.whole.loops
         ]  # fmt: skip
         tables = [
@@ -276,7 +276,7 @@ _LOOPS = (
     Column("users", text("Users with at least that many"), "count"),
     Column("share", text("Share of users"), "ratio"),
     Column("observed", text("Seen long enough after"), "count"),
-    Column("again", text("Close another in time"), "ratio"),
+    Column("again", text("Close another in time"), "ratio", text("of {n} users or more", n=FEW)),
     Column("lower", text("Lower limit"), "ratio"),
     Column("upper", text("Upper limit"), "ratio"),
 )

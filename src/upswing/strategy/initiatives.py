@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import ClassVar, Final
 
 from upswing.core.errors import UsageError, did_you_mean
 from upswing.core.i18n import Text, text
 from upswing.core.results import Column, HowComputed, Result, Table, Window
+from upswing.spec.base import Definition
 from upswing.spec.initiative import STAGES, InitiativeDefinition, InitiativeStage
 
 SOON: Final = 7
@@ -52,6 +53,8 @@ class BoardResult(Result):
     initiatives: tuple[InitiativeDefinition, ...]
     due: tuple[Due, ...]
     today: date
+    metrics: Mapping[str, Definition] = field(default_factory=dict)
+    """What the metrics of initiatives are called, by name."""
 
     def title(self) -> Text:
         """The question."""
@@ -87,10 +90,20 @@ class BoardResult(Result):
             ],
         }  # fmt: skip
 
+    def _row(
+        self, i: InitiativeDefinition
+    ) -> tuple[str, Text, date | None, int | None, date | None, str, str, int, int, str]:
+        days = None if i.since is None else (self.today - i.since).days
+        metrics = (known.shown if (known := self.metrics.get(name)) else name for name in i.metrics)
+        return (
+            i.shown, STAGE_WORDS[i.stage], i.since, days, i.due, i.next_step or "", i.owner or "", len(i.hypotheses),
+            len(i.experiments), ", ".join(metrics),
+        )  # fmt: skip
+
     def tables(self) -> list[Table]:
         """What is due, the board, and the decisions."""
         note = "" if self.initiatives else text("write one down: upswing new initiative NAME")
-        made = [Table("board", text("Board"), _BOARD, [_board_row(i, self.today) for i in self.initiatives], note)]
+        made = [Table("board", text("Board"), _BOARD, [self._row(i) for i in self.initiatives], note)]
         if self.due:
             rows = [(d.initiative.shown, d.message, d.days, d.initiative.owner or "") for d in self.due]
             made.insert(0, Table("due", text("What is due"), _DUE, rows))
@@ -106,7 +119,12 @@ class BoardResult(Result):
 
 
 def board(
-    initiatives: Sequence[InitiativeDefinition], *, today: date, window: Window, stage: str | None = None
+    initiatives: Sequence[InitiativeDefinition],
+    *,
+    today: date,
+    window: Window,
+    stage: str | None = None,
+    metrics: Mapping[str, Definition] | None = None,
 ) -> BoardResult:
     """Initiatives in the order of their stages, with what is due.
 
@@ -115,6 +133,7 @@ def board(
         today: the day that due dates are compared with.
         window: for the account.
         stage: only initiatives of this stage.
+        metrics: definitions of metrics by name, for what they are called.
 
     Raises:
         UsageError: UP670 an unknown stage.
@@ -133,7 +152,7 @@ def board(
         window=window,
         method=text("As written in the workspace's files; due dates are compared with today"),
     )
-    return BoardResult(how=how, initiatives=tuple(wanted), due=tuple(due), today=today)
+    return BoardResult(how=how, initiatives=tuple(wanted), due=tuple(due), today=today, metrics=metrics or {})
 
 
 def _due(i: InitiativeDefinition, today: date) -> list[Due]:
@@ -173,13 +192,3 @@ _DECISIONS: Final = (
     Column("name", text("Initiative")), Column("decided", text("Decided"), "date"), Column("text", text("Decision")),
     Column("because", text("Because")), Column("by", text("By")),
 )  # fmt: skip
-
-
-def _board_row(
-    i: InitiativeDefinition, today: date
-) -> tuple[str, Text, date | None, int | None, date | None, str, str, int, int, str]:
-    days = None if i.since is None else (today - i.since).days
-    return (
-        i.shown, STAGE_WORDS[i.stage], i.since, days, i.due, i.next_step or "", i.owner or "", len(i.hypotheses),
-        len(i.experiments), ", ".join(i.metrics),
-    )  # fmt: skip

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from upswing.core.errors import UpswingError, UsageError, did_you_mean
 from upswing.core.i18n import text
 from upswing.core.results import Caveat, Window
+from upswing.spec.base import Definition
 from upswing.spec.files import edit_yaml, write_yaml
 from upswing.workspace.base import Moment, OpenWorkspace
 from upswing.workspace.plugs import ENDED, offered
@@ -160,7 +161,8 @@ class BacklogVerbs(OpenWorkspace):
         if name is not None:
             self.definitions.get("initiative", name, InitiativeDefinition)
         wanted = [i for i in self._all("initiative") if isinstance(i, InitiativeDefinition) and name in (None, i.name)]
-        return board(wanted, today=self._day(today), window=self._whole_range(), stage=stage)
+        metrics = {m.name: m for m in self._all("metric") if isinstance(m, Definition)}
+        return board(wanted, today=self._day(today), window=self._whole_range(), stage=stage, metrics=metrics)
 
     # -- reading and writing definitions ----------------------------------------------------------------------------
 
