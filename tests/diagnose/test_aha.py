@@ -114,6 +114,15 @@ def question(**more):
     )
 
 
+def forecast_twin(difference, without):
+    """Draws of everything the draft does not know, multiplied: 10, 50 and 90 % points."""
+    rng = np.random.default_rng(5)
+    n = 1_000_000
+    se = (difference.upper - difference.lower) / (2 * 1.96)
+    cause, uptake = rng.random(n), 0.1 * 2 ** (rng.normal(size=n) / 1.2816)
+    return tuple(np.quantile(rng.normal(difference.estimate, se, n) * cause * uptake * without, (0.1, 0.5, 0.9)))
+
+
 def test_from_events_to_a_recommendation():
     answer = aha(product(1500), question(counts=[1, 2, 3], adjust=["channel"], activity="none"))
     best = answer.recommended
@@ -125,6 +134,11 @@ def test_from_events_to_a_recommendation():
     draft = validated(HypothesisDefinition, YAML(typ="safe").load(best.experiment.yaml), what="draft")
     assert draft.forecast.likely == pytest.approx(best.experiment.effect, abs=1e-5)
     assert draft.baseline == pytest.approx(best.experiment.base_rate, abs=1e-5)
+    found = best.found
+    without = 1 - found.shown / found.users
+    assert (draft.forecast.low, draft.forecast.likely, draft.forecast.high) == pytest.approx(
+        forecast_twin(found.adjusted, without), rel=0.02
+    )
     assert answer.users_seen == 1500
     body = json.loads(answer.to_json())
     assert body["recommended"] == "rate"
