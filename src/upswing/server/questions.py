@@ -177,6 +177,14 @@ class Questions:
         self._pool.submit(copy_context().run, self._answer, run, moment, lambda w: ask(w, verb.method, given))
         return job
 
+    def known(self, verb: Verb, arguments: Mapping[str, object]) -> Result | None:
+        """The answer that is kept from before, or None: nothing is computed."""
+        key = _key(verb, arguments, self._storage.moment())
+        with self._lock:
+            run = self._by_key.get(key)
+            found = run is not None and run in self._finished
+        return run.future.result() if found and run is not None else None
+
     def job(self, job_id: str) -> Job:
         """A job by its id.
 

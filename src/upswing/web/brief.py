@@ -94,7 +94,7 @@ def brief(view: View, name: str, *, at_once: bool = False) -> Brief:
     Args:
         view: the request.
         name: one of `BRIEF`.
-        at_once: do not ask now: the part comes for its answer by itself.
+        at_once: do not ask now: where nobody has asked before, the part comes for its answer by itself.
     """
     kind = BRIEF[name]
     declared = view.definitions.by_kind.get(kind.needs, {}) if kind.needs else {"": None}
@@ -103,16 +103,17 @@ def brief(view: View, name: str, *, at_once: bool = False) -> Brief:
     source = address(f"/-/overview/{name}", view.shared)
     if not declared:
         return Brief(name, kind, href, missing=True)
-    if at_once:
-        return Brief(name, kind, href, waiting=f"{view.mark}-{name}", source=source)
     ranged = [(k, v) for k, v in view.query if k in ("from", "to")]
-    known = {p.flag for p in verb(kind.verb).params}
+    taken = {p.flag for p in verb(kind.verb).params}
     try:
-        result = view.ask(kind.verb, arguments(verb(kind.verb), [*query, *(r for r in ranged if r[0] in known)]))
+        asked = arguments(verb(kind.verb), [*query, *(r for r in ranged if r[0] in taken)])
+        result = view.host.known(kind.verb, asked) if at_once else view.ask(kind.verb, asked)
     except StillAskedError:
         return Brief(name, kind, href, waiting=view.mark, source=source)
     except UpswingError as error:
         return Brief(name, kind, href, problem=problem_of(error))
+    if result is None:
+        return Brief(name, kind, href, waiting=f"{view.mark}-{name}", source=source)
     return Brief(name, kind, href, str(result.verdict()), *_short(result, kind))
 
 

@@ -100,6 +100,10 @@ class Host:
         self._marked.pop(mark, None)
         return job.future.result()
 
+    def known(self, verb_name: str, arguments: Arguments) -> Result | None:
+        """The answer of a verb where somebody has asked for it already, or None: nothing is computed."""
+        return self.state.questions.known(verb(verb_name), arguments)
+
     def _remember(self, mark: str, asked: tuple[str, dict[str, object]], job: Job) -> None:
         if not mark:
             return
