@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from upswing.core.i18n import Text, text
-from upswing.core.numbers import format_count, format_rate
+from upswing.core.numbers import format_rate
 from upswing.core.results import Caveat
 from upswing.core.units import DAY
 from upswing.diagnose.aha import aha
@@ -254,8 +254,7 @@ def _made(
         reference_name=reference, reference_users=n, gap_lower=gap[1], gap_upper=gap[2], p_value=p_value,
         per_week=flow[0], per_week_error=flow[1], worth=worth, draft=Draft(chance.state, chance.trace, chance.lever),
         stage=stage, lost=np.sort(lost),
-        evidence=(Evidence("quantitative", text("{trace} (of {n} users)", trace=chance.trace, n=format_count(round(n))),
-                           round(n)),),
+        evidence=(Evidence("quantitative", chance.trace, round(n)),),
         confounders=(Caveat("selection", text("{basis}", basis=chance.basis)), *doubts),
     )  # fmt: skip
 

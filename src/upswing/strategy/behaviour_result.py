@@ -7,6 +7,7 @@ from typing import ClassVar, Final
 
 from upswing.core.i18n import Text, text
 from upswing.core.results import Cell, Chart, Column, Result, Table, show
+from upswing.core.units import Duration
 from upswing.diagnose.candidates import Candidate
 from upswing.spec.behaviour import FACTORS, Factor
 from upswing.strategy.behaviour_model import Gain
@@ -117,7 +118,8 @@ class BehaviourResult(Result):
     name: str
     label: str
     target: str
-    ahead: str
+    ahead: Duration
+    by: str | None
     users: int
     mean: float
     signals: tuple[FactorSignal, ...]
@@ -139,9 +141,9 @@ class BehaviourResult(Result):
         if best is None:
             return text("No factor is told by its signals: nothing can be said about what limits.")
         return text(
-            "{factor} limits most: at a good level of it {users} users would do {gain} more in {ahead} (now {now}); the "
-            "largest gain in {certainty} of the draws.",
-            factor=FACTOR_NAMES[best.factor], users=f"{self.users:,}", gain=f"{best.gain.estimate:,.0f}",
+            "What limits most is {factor}: at a good level of it {users} users would do {target} {gain} times more in {ahead} "
+            "(now {now} times); {certainty} of the draws agree.",
+            factor=FACTOR_NAMES[best.factor], users=f"{self.users:,}", gain=f"{best.gain.estimate:,.0f}", target=self.target,
             ahead=self.ahead, now=f"{self.users * self.mean:,.0f}", certainty=show(best.gain.certainty, "ratio"),
         )  # fmt: skip
 
@@ -152,13 +154,12 @@ class BehaviourResult(Result):
             best = group.limiting
             if best is None or best.gain.certainty < 0.8 or best.gain.lower <= 0:
                 continue
-            name = group.name or str(text("everybody"))
             found.append(
                 Candidate(
                     source=self.verb,
                     key=f"{self.name}_{group.name or 'all'}_{best.factor}",
                     state=_STATES[best.factor],
-                    trace=text("{group}: {below} of {users} users are below a good level of {factor}", group=name,
+                    trace=text("{group}: {below} of {users} users are below a good level of {factor}", group=self._named(group),
                                below=show(best.below, "ratio"), users=f"{group.users:,}",
                                factor=FACTOR_NAMES[best.factor]),
                     lever=_LEVERS[best.factor],
@@ -173,10 +174,13 @@ class BehaviourResult(Result):
             )  # fmt: skip
         return tuple(found)
 
+    def _named(self, group: BehaviourGroup) -> Text | str:
+        return text("everybody") if group.name is None else f"{self.by} = {group.name}"
+
     def data(self) -> dict[str, object]:
         """Weights, factors of everybody and by group, and what the model cannot tell."""
         return {
-            "name": self.name, "target": self.target, "ahead": self.ahead, "users": self.users, "mean": self.mean,
+            "name": self.name, "target": self.target, "ahead": str(self.ahead), "by": self.by, "users": self.users, "mean": self.mean,
             "signals": [
                 {"factor": s.factor, "name": s.name, "weight": s.weight, "lower": s.lower, "upper": s.upper}
                 for s in self.signals
@@ -198,9 +202,8 @@ class BehaviourResult(Result):
 
     def tables(self) -> list[Table]:
         """Factors by group, signals, the plane of ability and motivation, and how well the model holds."""
-        everybody = text("everybody")
         factors: list[tuple[Cell, ...]] = [
-            (everybody if g.name is None else g.name, g.users, g.mean, FACTOR_NAMES[f.factor], f.level, f.below, f.limits,
+            (self._named(g), g.users, g.mean, FACTOR_NAMES[f.factor], f.level, f.below, f.limits,
              f.gain.estimate / g.users, f.gain.lower / g.users, f.gain.upper / g.users, f.gain.certainty)
             for g in (self.whole, *self.groups)
             for f in g.factors

@@ -196,7 +196,7 @@ class HookResult(Result):
             source=self.verb,
             key=f"{self.name}_{group.name}_{broken.source}_{broken.target}",
             state=_STATES[broken.target],
-            trace=text("{group}: {rate} of {n} go from {source} to {target}, elsewhere {best}", group=group.name,
+            trace=text("{group}: {rate} of {n} go from {source} to {target}, elsewhere {best}", group=self._named(group),
                        rate=show(broken.rate.estimate, "ratio"), n=f"{broken.entered:,}",
                        source=PART_NAMES[broken.source], target=PART_NAMES[broken.target],
                        best=show(best.rate.estimate, "ratio")),
@@ -209,6 +209,9 @@ class HookResult(Result):
             basis=text("compared with the best group; groups differ in more than this arc"),
             definition={"group": group.name, "arc": f"{broken.source}-{broken.target}"},
         )  # fmt: skip
+
+    def _named(self, group: HookGroup) -> str:
+        return f"{self.by} = {group.name}"
 
     def data(self) -> dict[str, object]:
         """Everybody, then groups."""
@@ -234,7 +237,7 @@ class HookResult(Result):
         if self.groups:
             rows: list[tuple[Cell, ...]] = [
                 (
-                    g.name,
+                    self._named(g),
                     g.users,
                     _arc_name(a),
                     a.entered,
