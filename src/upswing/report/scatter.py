@@ -1,103 +1,134 @@
-"""Charts over a numeric axis as inline SVG: points with thresholds and a line over them, and outcome by dose."""
+"""Charts over a numeric axis: points with thresholds and a line over them, and outcome by dose.
+
+`plane_of` reads a table once; the inline SVG and the script that makes it interactive draw the same `Plane`.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from markupsafe import Markup
 
-from upswing.core.i18n import current_locale, text
-from upswing.core.numbers import format_compact, format_rate
-from upswing.core.results import Cell, Chart, Column, Table, Unit, show
+from upswing.core.i18n import text
+from upswing.core.results import Chart, Column, Table, show
+from upswing.report.axes import SERIES, WIDTH, Point, drawing, grid, legend, number, round_ticks, tick_words
 
-WIDTH, HEIGHT = 960, 320
+HEIGHT: Final = 320
 LEFT, RIGHT, TOP, BOTTOM = 64, 16, 12, 40
-SERIES = 6
-
-Point = tuple[float, float]
 
 
-def draw_scatter(chart: Chart, table: Table) -> Markup:
-    """A point per row, thresholds as dashed lines, the chart's curve over them; empty where there is nothing to draw."""
-    points = _points(chart, table)
-    if not points:
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A point of a scatter chart.
+
+    Args:
+        x: across.
+        y: up.
+        radius: in pixels; the area goes with the chart's size column.
+        label: what it is called and its numbers.
+    """
+
+    x: float
+    y: float
+    radius: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """What is drawn over two numeric axes.
+
+    Args:
+        across: column of the horizontal axis.
+        up: column of the vertical axis.
+        dots: points by series, at most `SERIES`.
+        lines: lines by name.
+        band: lower and upper line of an interval; empty without one.
+    """
+
+    across: Column
+    up: Column
+    dots: dict[str, list[Dot]]
+    lines: dict[str, list[Point]]
+    band: tuple[tuple[Point, Point], ...] = ()
+
+    def data(self, chart: Chart) -> dict[str, object]:
+        """The same for the script `charts.js`; full precision."""
+        return {
+            "kind": chart.kind, "title": str(chart.title), "unit": self.up.unit, "x_unit": self.across.unit,
+            "x": str(self.across.label), "y": str(self.up.label) if self.dots else "",
+            "dots": [{"name": n, "points": [[d.x, d.y, d.radius, d.label] for d in ds]} for n, ds in self.dots.items()],
+            "series": [{"name": name, "points": [list(p) for p in points]} for name, points in self.lines.items()],
+            "band": [[*low, high[1]] for low, high in self.band], "marks": [list(mark) for mark in chart.marks],
+        }  # fmt: skip
+
+
+def plane_of(chart: Chart, table: Table) -> Plane | None:
+    """What a scatter or dose chart draws; None where there is nothing to draw."""
+    found = _scatter(chart, table) if chart.kind == "scatter" else _dose(chart, table)
+    return found if any(found.dots.values()) or any(found.lines.values()) else None
+
+
+def draw_plane(chart: Chart, table: Table) -> Markup:
+    """A scatter or dose chart as SVG; thresholds are dashed. Empty where there is nothing to draw."""
+    plane = plane_of(chart, table)
+    if plane is None:
         return Markup("")
-    plane = _Plane([(x, y) for x, y, *_ in points] + [*chart.curve], chart, zero=False)
-    largest = max(size for _, _, size, _, _ in points) or 1.0
-    names = list(dict.fromkeys(name for *_, name, _ in points))
-    dots = [
-        Markup(
-            '<circle class="s{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}" fill-opacity="0.6"><title>{}</title></circle>'
-        ).format(
-            min(names.index(name), SERIES - 1),
-            plane.x(x),
-            plane.y(y),
-            3 + 11 * math.sqrt(max(size, 0.0) / largest),
-            label,
-        )
-        for x, y, size, name, label in points
-    ]
-    line = [_polyline([(plane.x(x), plane.y(y)) for x, y in chart.curve], 1)] if chart.curve else []
-    key = _key(names) if chart.series is not None and len(names) > 1 else Markup("")
-    return key + _svg(chart, plane.axes(chart, table) + plane.marks(chart) + Markup("").join(dots + line))
-
-
-def draw_dose(chart: Chart, table: Table) -> Markup:
-    """Lines over a numeric dose, the interval of the first as a band, the suggested threshold as a dashed line."""
-    drawn = [key for key in chart.y if key not in ("lower", "upper")]
-    columns = {c.key: i for i, c in enumerate(table.columns)}
-    rows = [r for r in table.rows if _number(r[columns[chart.x]]) is not None]
-    values = {key: [(_number(r[columns[chart.x]]), _number(r[columns[key]])) for r in rows] for key in chart.y}
-    known = {key: [(x, y) for x, y in pairs if x is not None and y is not None] for key, pairs in values.items()}
-    if not any(known.values()):
-        return Markup("")
-    plane = _Plane([p for pairs in known.values() for p in pairs], chart, zero=True)
-    parts = []
-    if known.get("lower") and known.get("upper"):
-        rim = [*known["lower"], *reversed(known["upper"])]
-        path = " ".join(f"{plane.x(x):.1f},{plane.y(y):.1f}" for x, y in rim)
+    frame = _Frame(plane, chart)
+    parts = [frame.axes(), frame.marks(chart)]
+    if plane.band:
+        rim = [low for low, _ in plane.band] + [high for _, high in reversed(plane.band)]
+        path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in rim)
         parts.append(Markup('<polygon class="band s0" points="{}"></polygon>').format(path))
-    parts += [_polyline([(plane.x(x), plane.y(y)) for x, y in known[key]], i) for i, key in enumerate(drawn)]
-    labels = [str(table.columns[columns[key]].label) for key in drawn]
-    note = Markup('<p class="note">{}</p>').format(text("band: interval at 95 %"))
-    return _key(labels) + _svg(chart, plane.axes(chart, table) + plane.marks(chart) + Markup("").join(parts)) + note
+    dot = Markup('<circle class="s{}" cx="{:.1f}" cy="{:.1f}" r="{:.1f}" fill-opacity="0.6"><title>{}</title></circle>')
+    for place, dots in enumerate(plane.dots.values()):
+        parts += [dot.format(place, frame.x(d.x), frame.y(d.y), d.radius, d.label) for d in dots]
+    line = Markup('<polyline class="line s{}" points="{}"></polyline>')
+    for place, points in enumerate(plane.lines.values()):
+        path = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in points)
+        parts.append(line.format(1 if plane.dots else place, path))
+    names = list(plane.dots if plane.dots else plane.lines)
+    named = legend(names) if not plane.dots or len(names) > 1 else Markup("")
+    note = Markup('<p class="note">{}</p>').format(text("band: interval at 95 %")) if plane.band else Markup("")
+    return named + drawing(chart, Markup("").join(parts), HEIGHT) + note
 
 
-class _Plane:
+class _Frame:
     """Maps a pair of numbers to the drawing area."""
 
-    def __init__(self, points: Sequence[Point], chart: Chart, *, zero: bool) -> None:
-        at = {axis: [value for a, value in chart.marks if a == axis] for axis in ("x", "y")}
-        xs, ys = [x for x, _ in points] + at["x"], [y for _, y in points] + at["y"]
-        self.left, self.right = _padded(min(xs), max(xs))
-        self.low, self.high = _padded(min([0.0, *ys] if zero else ys), max(ys))
-        self.whole: list[float] = []
-        if zero:
-            self.low = min(0.0, min(ys))
-            self.whole = sorted({x for x, _ in points})[:: max(1, len({x for x, _ in points}) // 12)]
+    def __init__(self, plane: Plane, chart: Chart) -> None:
+        self._plane = plane
+        points = [(d.x, d.y) for dots in plane.dots.values() for d in dots]
+        points += [p for line in (*plane.lines.values(), *plane.band) for p in line]
+        xs = [x for x, _ in points] + [value for axis, value in chart.marks if axis == "x"]
+        ys = [y for _, y in points] + [value for axis, value in chart.marks if axis == "y"]
+        if plane.dots:  # room around the dots
+            self._across = round_ticks(*_padded(xs), plane.across.unit)
+            self._up = round_ticks(*_padded(ys), plane.up.unit)
+            self._left, self._right = self._across[0], self._across[-1]
+        else:
+            self._across = sorted(set(xs))[:: max(1, len(set(xs)) // 12)]
+            self._up = round_ticks(min(0.0, *ys), max(ys), plane.up.unit)
+            self._left, self._right = _spaced(min(xs), max(xs))
 
     def x(self, value: float) -> float:
         """Across."""
-        return LEFT + (WIDTH - LEFT - RIGHT) * (value - self.left) / (self.right - self.left)
+        return LEFT + (WIDTH - LEFT - RIGHT) * (value - self._left) / (self._right - self._left)
 
     def y(self, value: float) -> float:
         """Down."""
-        return TOP + (HEIGHT - TOP - BOTTOM) * (1 - (value - self.low) / (self.high - self.low))
+        low, high = self._up[0], self._up[-1]
+        return TOP + (HEIGHT - TOP - BOTTOM) * (1 - (value - low) / (high - low))
 
-    def axes(self, chart: Chart, table: Table) -> Markup:
+    def axes(self) -> Markup:
         """Grid, numbers and the names of both axes."""
-        across, up = _column(table, chart.x), _column(table, chart.y[0])
-        ticks = self.whole or [self.left + (self.right - self.left) * part / 4 for part in range(5)]
-        parts = [_label(self.x(x), HEIGHT - 22, _tick(x, across.unit), "middle") for x in ticks]
-        for part in range(5):
-            y = self.low + (self.high - self.low) * part / 4
-            parts += [
-                Markup('<line class="axis" x1="{}" x2="{}" y1="{:.1f}" y2="{:.1f}"></line>').format(
-                    LEFT, WIDTH - RIGHT, self.y(y), self.y(y)
-                ),
-                _label(LEFT - 6, self.y(y) + 4, _tick(y, up.unit), "end"),
-            ]
+        across, up = self._plane.across, self._plane.up
+        parts = [grid([self.y(y) for y in self._up], tick_words(self._up, up.unit), LEFT, RIGHT)]
+        words = zip(self._across, tick_words(self._across, across.unit), strict=True)
+        parts += [_label(self.x(x), HEIGHT - 22, said, "middle") for x, said in words]
         parts.append(_label((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 5, str(across.label), "middle"))
         parts.append(_label(LEFT + 4, TOP + 10, str(up.label), "start"))
         return Markup("").join(parts)
@@ -117,69 +148,59 @@ class _Plane:
         return Markup("").join(parts)
 
 
-def _points(chart: Chart, table: Table) -> list[tuple[float, float, float, str, str]]:
-    """Across, up, size, series and what the point is called."""
+def _scatter(chart: Chart, table: Table) -> Plane:
+    """A dot per row, the chart's curve over them."""
     keys = [c.key for c in table.columns]
     x, y = keys.index(chart.x), keys.index(chart.y[0])
     size = keys.index(chart.y[1]) if len(chart.y) > 1 else None
     series = keys.index(chart.series) if chart.series is not None else None
-    found = []
+    largest = max((number(row[size]) or 0.0 for row in table.rows), default=0.0) if size is not None else 0.0
+    dots: dict[str, list[Dot]] = {}
     for row in table.rows:
-        across, up = _number(row[x]), _number(row[y])
+        across, up = number(row[x]), number(row[y])
         if across is None or up is None:
             continue
-        area = 1.0 if size is None else (_number(row[size]) or 0.0)
+        share = 1.0 if size is None or not largest else max(number(row[size]) or 0.0, 0.0) / largest
         name = "" if series is None else show(row[series], "text")
         label = " · ".join(show(value, c.unit) for value, c in zip(row[:6], table.columns, strict=False))
-        found.append((across, up, area, name, label))
-    return found
+        place = (
+            name if name in dots or len(dots) < SERIES else next(reversed(dots))
+        )  # what has no colour shares the last
+        dots.setdefault(place, []).append(Dot(across, up, 3 + 11 * math.sqrt(share), label))
+    lines = {"": list(chart.curve)} if chart.curve and dots else {}
+    return Plane(table.columns[x], table.columns[y], dots, lines)
 
 
-def _svg(chart: Chart, body: Markup) -> Markup:
-    return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
-        WIDTH, HEIGHT, chart.title, body
-    )
-
-
-def _polyline(points: Sequence[Point], number: int) -> Markup:
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return Markup('<polyline class="line s{}" points="{}"></polyline>').format(number, path)
+def _dose(chart: Chart, table: Table) -> Plane:
+    """Lines over a numeric dose, the interval of the first as a band."""
+    columns = {c.key: i for i, c in enumerate(table.columns)}
+    known: dict[str, dict[float, float]] = {key: {} for key in chart.y}
+    for row in table.rows:
+        dose = number(row[columns[chart.x]])
+        for key in chart.y if dose is not None else ():
+            value = number(row[columns[key]])
+            if dose is not None and value is not None:
+                known[key][dose] = value
+    lines = {
+        str(table.columns[columns[key]].label): list(values.items())
+        for key, values in known.items()
+        if key not in ("lower", "upper")
+    }
+    lower, upper = known.get("lower", {}), known.get("upper", {})
+    band = tuple(((x, lower[x]), (x, upper[x])) for x in lower if x in upper)
+    return Plane(table.columns[columns[chart.x]], table.columns[columns[chart.y[0]]], {}, lines, band)
 
 
 def _label(x: float, y: float, words: str, anchor: str) -> Markup:
     return Markup('<text x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(x, y, anchor, words)
 
 
-def _key(names: Sequence[str]) -> Markup:
-    swatch = Markup(
-        '<span class="key"><svg width="12" height="12" aria-hidden="true">'
-        '<rect class="s{}" width="12" height="12"></rect></svg>{}</span>'
-    )
-    return (
-        Markup("<p>")
-        + Markup("").join(swatch.format(min(i, SERIES - 1), n) for i, n in enumerate(names))
-        + Markup("</p>")
-    )
+def _padded(values: Sequence[float]) -> tuple[float, float]:
+    """A little room on both sides, not beyond 0 where no value is."""
+    low, high = _spaced(min(values), max(values))
+    return (max(low, 0.0) if min(values) >= 0 else low), (min(high, 0.0) if max(values) <= 0 else high)
 
 
-def _padded(low: float, high: float) -> tuple[float, float]:
+def _spaced(low: float, high: float) -> tuple[float, float]:
     space = (high - low) * 0.04 or 0.5
     return low - space, high + space
-
-
-def _tick(value: float, unit: Unit) -> str:
-    if unit in ("ratio", "change"):
-        return format_rate(value, digits=0 if abs(value) >= 0.1 or value == 0 else 1)
-    if abs(value) < 10 and unit != "count":
-        return f"{value:.2g}"
-    return format_compact(value, locale=current_locale())
-
-
-def _column(table: Table, key: str) -> Column:
-    return next(c for c in table.columns if c.key == key)
-
-
-def _number(value: Cell) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if math.isfinite(value) else None

@@ -14,12 +14,13 @@ from upswing.core.i18n import current_locale, text
 from upswing.core.numbers import format_count, format_date
 from upswing.core.results import Chart, Column, Result, Table, Unit, plain, show
 from upswing.report.charts import draw, labels_of, series_of
+from upswing.report.scatter import plane_of
 from upswing.report.sections import Numbers, caveats_of, definition_of, how_of, numbers_of, seconds
 from upswing.report.tables import Links
 from upswing.web.host import Annotation
 
 _SHORT = 40
-_INTERACTIVE = frozenset({"line", "interval", "bar", "stacked", "flow"})
+_INTERACTIVE = frozenset({"line", "interval", "bar", "stacked", "flow", "scatter", "dose"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +133,9 @@ def chart_data(chart: Chart, table: Table, annotations: Sequence[Annotation] = (
     """The numbers of a chart as the script `charts.js` reads them; full precision, the same as the table's."""
     keys = [column.key for column in table.columns]
     unit: Unit = _column(table, chart.y[0]).unit
+    if chart.kind in ("scatter", "dose"):
+        plane = plane_of(chart, table)
+        return {} if plane is None else plane.data(chart)
     if chart.kind == "flow":
         target = keys.index(chart.series or "target")
         step = keys.index("position") if "position" in keys else None

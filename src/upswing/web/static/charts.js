@@ -16,7 +16,7 @@ class UpswingChart extends HTMLElement {
     const { init } = await import(library);
     if (!this.isConnected) return;
     const live = document.createElement("div");
-    live.className = data.kind === "flow" ? "live tall" : "live";
+    live.className = ["flow", "scatter", "dose"].includes(data.kind) ? "live tall" : "live";
     live.setAttribute("role", "img");
     live.setAttribute("aria-label", data.title);
     for (const still of this.querySelectorAll(".still > svg")) still.remove(); // its key stays
@@ -37,7 +37,8 @@ class UpswingChart extends HTMLElement {
 
 function options(data) {
   const look = colours();
-  return data.kind === "flow" ? flow(data, look) : cartesian(data, look);
+  if (data.kind === "flow") return flow(data, look);
+  return data.kind === "scatter" || data.kind === "dose" ? plane(data, look) : cartesian(data, look);
 }
 
 function colours() {
@@ -101,6 +102,29 @@ function band(data, look) {
 function marks(data, look) {
   return { silent: false, symbol: "none", label: { formatter: (p) => p.name, color: look.ink, fontSize: 11 }, lineStyle: { color: look.faint, type: "dashed" },
     data: data.marks.map(([day, text]) => ({ name: text.slice(0, 24), xAxis: data.labels.findIndex((l) => l.slice(0, 10) === day) })) };
+}
+
+// Two numeric axes: dots with thresholds, or lines over a dose with the interval as a band.
+function plane(data, look) {
+  const axis = (unit) => ({ type: "value", scale: data.dots.length > 0, axisLabel: { color: look.ink, hideOverlap: true, formatter: (at) => tick(at, unit, locale()) },
+    minInterval: unit === "count" ? 1 : 0, splitLine: { lineStyle: { color: look.line } }, axisLine: { show: false }, axisTick: { show: false }, nameTextStyle: { color: look.ink, fontSize: 11 } });
+  const series = data.series.map((one, i) => ({ name: one.name, type: "line", data: one.points, color: look.series[(data.dots.length ? 1 : i) % 6], animation: false,
+    symbol: data.dots.length ? "none" : "circle", symbolSize: 4, lineStyle: { width: 1.75 }, silent: data.dots.length > 0 }));
+  series.push(...data.dots.map((one, i) => ({ name: one.name, type: "scatter", data: one.points.map(([x, y, radius, label]) => ({ value: [x, y], symbolSize: 2 * radius, label_: label })),
+    color: look.series[i % 6], itemStyle: { opacity: 0.6 }, animation: false })));
+  if (data.band.length) series.unshift({ type: "custom", silent: true, animation: false, tooltip: { show: false }, data: [data.band[0].slice(0, 2)], renderItem: (_, api) => ({ type: "polygon",
+    shape: { points: [...data.band.map(([x, low]) => [x, low]), ...[...data.band].reverse().map(([x, , high]) => [x, high])].map((at) => api.coord(at)) }, style: { fill: look.series[0], opacity: 0.14 } }) });
+  if (series.length && data.marks.length) series[series.length - 1].markLine = { silent: true, symbol: "none", label: { show: false }, lineStyle: { color: look.faint, type: "dashed" },
+    data: data.marks.map(([name, at]) => (name === "x" ? { xAxis: at } : { yAxis: at })) };
+  return {
+    animation: false, textStyle: { fontFamily: look.font, fontSize: 11 },
+    grid: { left: 8, right: 24, top: data.y ? 30 : 12, bottom: 26, containLabel: true },
+    xAxis: { ...axis(data.x_unit), name: data.x, nameLocation: "middle", nameGap: 28, splitLine: { show: false } },
+    yAxis: { ...axis(data.unit), name: data.y, nameGap: 12, nameTextStyle: { color: look.ink, fontSize: 11, align: "left" } },
+    tooltip: { trigger: data.dots.length ? "item" : "axis", renderMode: "richText", confine: true, backgroundColor: look.paper, borderColor: look.line, textStyle: { color: look.text, fontFamily: look.font, fontSize: 12 },
+      formatter: (at) => (Array.isArray(at) ? [`${data.x} ${shown(at[0].value[0], data.x_unit, locale())}`, ...at.filter((p) => p.seriesType === "line").map((p) => `${p.seriesName}  ${shown(p.value[1], data.unit, locale())}`)].join("\n") : at.data.label_) },
+    series,
+  };
 }
 
 // At most seven events at a step; what is left is one more node. The places keep steps apart: a flow never turns back.
