@@ -53,6 +53,13 @@ def untold(figure: dict[str, Any]) -> list[str]:
             for names, value in flows
             if not any({*names, show(value, data["unit"])} <= set(row) for row in rows)
         ]
+    if data["kind"] in ("scatter", "dose"):
+        points = [(x, y) for one in (*data["dots"], *data["series"]) for x, y, *_ in one["points"] if one["name"]]
+        return [
+            f"{x}, {y}"
+            for x, y in ((show(x, data["x_unit"]), show(y, data["unit"])) for x, y in points)
+            if not any({x, y} <= set(row) for row in rows)
+        ]
     missing = []
     for series in data["series"]:
         values = ["" if v is None else show(v, data["unit"]) for v in series["values"]]

@@ -72,7 +72,8 @@ def format_number(value: float) -> str:
     if float(value).is_integer() and abs(value) < 1e15:
         return _signed(f"{abs(int(value)):,}", value)
     if 0 < abs(value) < 0.001:
-        return _signed(f"{abs(value):.2e}", value)
+        tiny = abs(value) < 1e-6
+        return _signed(f"{abs(value):.1e}" if tiny else _trim(_significant(abs(value), 2)), value)
     places = max(0, 3 - max(0, math.floor(math.log10(abs(value)))))
     return _signed(f"{abs(value):,.{places}f}".rstrip("0").rstrip(".") if places else f"{abs(value):,.0f}", value)
 

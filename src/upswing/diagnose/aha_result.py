@@ -153,7 +153,14 @@ class AhaResult(Result):
         tables = [Table("findings", text("Behaviours"), _FINDINGS, [_row(f) for f in self.findings], self._note())]
         tables += [_dose_table(f) for f in self.findings[:1] if f.curve is not None]
         drafts: list[tuple[Cell, ...]] = [
-            (f.sentence, f.experiment.base_rate, f.experiment.effect, f.experiment.users)
+            (
+                f.sentence,
+                f.experiment.base_rate,
+                f.experiment.effect,
+                f.experiment.low,
+                f.experiment.high,
+                f.experiment.users,
+            )
             for f in self.findings
             if f.experiment is not None
         ]
@@ -217,7 +224,14 @@ _FINDINGS = (
 _EXPERIMENTS = (
     Column("behaviour", text("Behaviour")),
     Column("base_rate", text("Outcome rate now"), "ratio"),
-    Column("effect", text("Expected gain"), "difference", text("if a nudge brings a tenth of the others to it")),
+    Column(
+        "effect",
+        text("Likely gain"),
+        "difference",
+        text("a nudge brings 5 to 20 % of the others to it, any part of the difference is cause"),
+    ),
+    Column("low", text("Low"), "difference", text("exceeded nine times in ten")),
+    Column("high", text("High"), "difference", text("exceeded once in ten")),
     Column("users", text("Users needed"), "count", text("both arms, 80 % power, 95 % confidence")),
 )
 _DOSE = (

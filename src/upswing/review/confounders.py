@@ -103,7 +103,13 @@ def confounders(
             code = "explained"
         if shared < _ALIKE:
             found.append(
-                Caveat(code, text("the two sides hardly share any {name}: they cannot be told apart by it", name=name))
+                Caveat(
+                    code,
+                    text(
+                        "the two sides hardly share any {name}: whether it is the group or the {name} cannot be told",
+                        name=name,
+                    ),
+                )
             )
         elif adjusted < (1 - _MOVES) * gap:
             message = text(

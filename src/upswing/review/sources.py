@@ -6,7 +6,7 @@ Another room plugs in with a function of the same shape, or by handing over cand
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -169,7 +169,16 @@ def _from_weak_point(
         per_week=flow,
         per_week_error=flow_error,
         worth=worth,
-        draft=_draft(setting, p.from_step, place, p.who, p.rate, p.reference_rate, reference, weeks=p.kind == "cohort"),
+        draft=_draft(
+            setting,
+            p.from_step,
+            place,
+            p.who,
+            p.rate,
+            p.reference_rate,
+            reference,
+            against="weeks" if p.kind == "cohort" else "group",
+        ),
         stage="retention" if source == "retention" else "",
         lost=np.sort(users[mine & ~passed]),
         evidence=(counted, *setting.notes.get(events[-1], ())),
@@ -259,7 +268,7 @@ def _missed(setting: Setting, definition: FunnelDefinition) -> list[Candidate]:
                 per_week=flow,
                 per_week_error=flow_error,
                 worth=worth,
-                draft=_draft(setting, before, step.shown, who, rate, step.target, str(text("target"))),
+                draft=_draft(setting, before, step.shown, who, rate, step.target, "", against="target"),
                 lost=np.sort(users[came & ~passed]),
                 evidence=(counted, *setting.notes.get(event, ())),
                 confounders=(),
@@ -309,7 +318,7 @@ def _flow_candidate(
             source="lifecycle", place=place, who=who, sentence=sentence, rate=level, users=float(came[now].sum()),
             reference=reference, reference_name=span, reference_users=float(came[then].sum()), gap_lower=gap - reach,
             gap_upper=gap + reach, p_value=None, per_week=per_week, per_week_error=float(came[now].std(ddof=1)) / 2,
-            worth=worth, draft=_draft(setting, who, place, who, level, reference, span), stage="retention",
+            worth=worth, draft=_draft(setting, who, place, who, level, reference, span, against="then"), stage="retention",
             evidence=(Evidence("quantitative", sentence, int(came[now].sum())),), confounders=doubts,
         )
     ]  # fmt: skip
@@ -337,9 +346,20 @@ def _draft(
     best: float,
     reference: str,
     *,
-    weeks: bool = False,
+    against: Literal["group", "weeks", "target", "then"] = "group",
 ) -> Draft:
-    """A row to start from; the state of mind is for people to find out, unless they have told it already."""
+    """A row to start from; the state of mind is for people to find out, unless they have told it already.
+
+    Args:
+        setting: of the review.
+        before: where users come from.
+        place: what they do not pass.
+        who: those users.
+        rate: share of them who pass.
+        best: share that is the reference.
+        reference: whose share that is; unused for a target.
+        against: other users, other weeks, a target, or the same users in an earlier run of weeks.
+    """
     told = [e.sentence for e in setting.notes.get(place, ()) if e.kind == "qualitative"]
     state: Text | str = (
         text("Told at this step: {words}", words=" · ".join(str(t) for t in told[:3]))
@@ -350,15 +370,24 @@ def _draft(
             b=place,
         )
     )
-    trace = text("{who}: {rate} pass “{b}”, {best} for {reference}", who=who, rate=format_rate(rate), b=place,
-                 best=format_rate(best), reference=reference)  # fmt: skip
-    lever = (
-        text("Find what changed at “{b}” with these weeks (a release, a campaign, who came); undo or repair that alone, for half "
-             "of the users", b=place)
-        if weeks
-        else text("Find what {reference} has at “{b}” that {who} has not; change that alone, for half of {who}", who=who,
-                  b=place, reference=reference)
-    )  # fmt: skip
+    shares = {"who": who, "rate": format_rate(rate), "b": place, "best": format_rate(best)}
+    if against == "target":
+        trace = text("{who}: {rate} pass “{b}”; the target is {best}", **shares)
+        lever = text(
+            "Find what stops those who do not pass “{b}” (watch, ask, break it down by property); mend the most common "
+            "cause, for half of the users",
+            b=place,
+        )
+    else:
+        trace = text("{who}: {rate} pass “{b}”, {best} for {reference}", reference=reference, **shares)
+        lever = {
+            "weeks": text("Find what changed at “{b}” with these weeks (a release, a campaign, who came); undo or repair that "
+                          "alone, for half of the users", b=place),
+            "then": text("Find what changed since {reference} (a release, a campaign, who came); undo or repair that alone, for "
+                         "half of the users", reference=reference),
+            "group": text("Find what {reference} has at “{b}” that {who} has not; change that alone, for half of {who}", who=who,
+                          b=place, reference=reference),
+        }[against]  # fmt: skip
     return Draft(state, trace, lever)
 
 

@@ -97,8 +97,8 @@ class QuadrantsResult(Result):
             return text("The quadrants do not order activation on users the model has not seen; do not act on them.")
         first, last = self.quadrants[0], self.quadrants[-1]
         return text(
-            "Activation is {first} with high desire and low friction, {last} with low desire and high friction; desire is "
-            "worth {desire}, friction costs {friction}.",
+            "Activation is {first} with high desire and low friction, {last} with low desire and high friction; high "
+            "desire goes with {desire}, high friction with {friction}.",
             first=show(first.activation.estimate, "ratio"), last=show(last.activation.estimate, "ratio"),
             desire=show(self.order.desire.estimate, "difference"),
             friction=show(-self.order.friction.estimate, "difference"),
@@ -183,7 +183,13 @@ class QuadrantsResult(Result):
             (text("high desire against low"), *_cells(self.order.desire)),
             (text("low friction against high"), *_cells(self.order.friction)),
         ]
-        note = text("order holds") if self.order.passed else text("order does not hold")
+        note = (
+            text("Among users that the model has not seen the quadrants come in this order.")
+            if self.order.passed
+            else text(
+                "Among users that the model has not seen the quadrants do not come in this order: do not rely on them."
+            )
+        )
         tables = [
             Table("quadrants", text("Quadrants"), _QUADRANTS, quadrants),
             Table("check", text("Difference in activation, out of sample"), _CHECK, checks, note),

@@ -107,7 +107,7 @@ function marks(data, look) {
 // Two numeric axes: dots with thresholds, or lines over a dose with the interval as a band.
 function plane(data, look) {
   const axis = (unit) => ({ type: "value", scale: data.dots.length > 0, axisLabel: { color: look.ink, hideOverlap: true, formatter: (at) => tick(at, unit, locale()) },
-    minInterval: unit === "count" ? 1 : 0, splitLine: { lineStyle: { color: look.line } }, axisLine: { show: false }, axisTick: { show: false }, nameTextStyle: { color: look.ink, fontSize: 11 } });
+    minInterval: unit === "count" ? 1 : 0, splitLine: { lineStyle: { color: look.line } }, axisLine: { show: false, onZero: false }, axisTick: { show: false }, nameTextStyle: { color: look.ink, fontSize: 11 } });
   const series = data.series.map((one, i) => ({ name: one.name, type: "line", data: one.points, color: look.series[(data.dots.length ? 1 : i) % 6], animation: false,
     symbol: data.dots.length ? "none" : "circle", symbolSize: 4, lineStyle: { width: 1.75 }, silent: data.dots.length > 0 }));
   series.push(...data.dots.map((one, i) => ({ name: one.name, type: "scatter", data: one.points.map(([x, y, radius, label]) => ({ value: [x, y], symbolSize: 2 * radius, label_: label })),
