@@ -75,7 +75,7 @@ class Candidate:
         reference: share to compare with: a target's, or that of the best comparable users.
         reference_name: what it is compared with, as shown.
         reference_users: users behind `reference`; None for a target, which is exact.
-        gap_lower: lower limit of reference − rate at 95 %, corrected for what it was chosen from.
+        gap_lower: lower limit of `gap` at 95 %, corrected for what it was chosen from.
         gap_upper: upper limit.
         p_value: of no gap, corrected likewise; None where nothing was tested.
         per_week: users who come to the place in a week, now.
@@ -86,6 +86,7 @@ class Candidate:
         lost: keys of the users who came and did not pass, ascending; None where they are not known one by one.
         evidence: what speaks for it.
         confounders: what else may explain the gap.
+        mixed: part of reference − rate that is gone between users who are alike in another property, or in week of entry.
     """
 
     source: str
@@ -108,11 +109,12 @@ class Candidate:
     lost: NDArray[np.int64] | None = field(default=None, repr=False, compare=False)
     evidence: tuple[Evidence, ...] = ()
     confounders: tuple[Caveat, ...] = ()
+    mixed: float = 0.0
 
     @property
     def gap(self) -> float:
-        """reference − rate."""
-        return self.reference - self.rate
+        """What there is to close: reference − rate, less what the mix of users makes of it."""
+        return self.reference - self.rate - self.mixed
 
     def doubts(self, *codes: Doubt) -> bool:
         """Whether any of these confounders is named."""

@@ -65,6 +65,7 @@ def standardised_gap(
 
 def confounders(
     gap: float,
+    gap_lower: float,
     members: NDArray[np.bool_],
     others: NDArray[np.bool_],
     came: NDArray[np.bool_],
@@ -72,19 +73,24 @@ def confounders(
     *,
     dimension: str,
     divisions: Sequence[Division],
-) -> tuple[Caveat, ...]:
+) -> tuple[tuple[Caveat, ...], float]:
     """Mix and season: what of the gap remains when both sides are alike in another property, or in weeks of entry.
 
     Args:
         gap: as measured.
+        gap_lower: its lower limit.
         members: the weak side.
         others: the side it is compared with.
         came: who came to the step.
         passed: who passed it.
         dimension: what the two sides were divided by; not adjusted for.
         divisions: ways of dividing the users.
+
+    Returns:
+        The doubts, and the part of the gap that the largest adjustment takes away. A gap of which less than a quarter is
+        left, or no more than chance would leave, is ``explained``.
     """
-    found = []
+    found, mixed = [], 0.0
     for division in divisions:
         parts = dimension.split(" × ")
         if (
@@ -99,27 +105,24 @@ def confounders(
         adjusted, shared = standardised_gap(members, others, came, passed, division.codes)
         name = text("week of entry") if season else division.dimension
         code = "season" if season else "mix"
-        if shared >= _ALIKE and adjusted < _LEFT * gap:
-            code = "explained"
         if shared < _ALIKE:
-            found.append(
-                Caveat(
-                    code,
-                    text(
-                        "the two sides hardly share any {name}: whether it is the group or the {name} cannot be told",
-                        name=name,
-                    ),
-                )
+            unlike = text(
+                "the two sides hardly share any {name}: whether it is the group or the {name} cannot be told", name=name
             )
-        elif adjusted < (1 - _MOVES) * gap:
-            message = text(
-                "at the same {name} the gap is {adjusted}, not {gap}",
-                name=name,
-                adjusted=Quantity(adjusted, "ratio", change=True),
-                gap=Quantity(gap, "ratio", change=True),
-            )
-            found.append(Caveat(code, message))
-    return tuple(found)
+            found.append(Caveat(code, unlike))
+            continue
+        taken = gap - adjusted
+        if taken <= _MOVES * gap:
+            continue
+        mixed = max(mixed, taken)
+        if adjusted < _LEFT * gap or gap_lower - taken <= 0:
+            code = "explained"
+        moved = text(
+            "at the same {name} the gap is {adjusted}, not {gap}", name=name,
+            adjusted=Quantity(adjusted, "ratio", change=True), gap=Quantity(gap, "ratio", change=True),
+        )  # fmt: skip
+        found.append(Caveat(code, moved))
+    return tuple(found), mixed
 
 
 def tracking_doubt(

@@ -13,6 +13,7 @@ from upswing.core.numbers import format_number, format_rate
 from upswing.core.results import Caveat, Cell, Chart, Column, HowComputed, Result, Table
 from upswing.diagnose.weak_points import MIN_USERS
 from upswing.metrics.candidate import Candidate
+from upswing.metrics.quantity import Quantity
 from upswing.review.setting import NorthStar, Setting
 from upswing.review.sizing import CLOSED, GrowthPoint, rank, total
 from upswing.review.sources import BUILT_IN, Source
@@ -66,9 +67,13 @@ class GrowthPointsResult(Result):
 
     def sentence(self, point: GrowthPoint) -> Text:
         """One point as a growth manager would say it."""
+        found = point.candidate
+        alike = Quantity(found.gap, "ratio", change=True)
         return text(
             "{gap}. Closing {share} of it is worth {gain} more a week in “{star}” [{low} to {high}]",
-            gap=point.candidate.sentence,
+            gap=text("{gap}; between users alike it is {alike}", gap=found.sentence, alike=alike)
+            if found.mixed
+            else found.sentence,
             share=format_rate(self.closed, digits=0),
             gain=_whole(point.gain),
             star=self.north_star.metric.shown,
@@ -238,7 +243,8 @@ def _point(p: GrowthPoint) -> dict[str, object]:
     return {
         "source": c.source, "place": c.place, "who": c.who, "stage": c.stage or None, "sentence": str(c.sentence),
         "rate": c.rate, "users": c.users, "reference": c.reference, "reference_name": str(c.reference_name),
-        "gap": c.gap, "gap_lower": c.gap_lower, "gap_upper": c.gap_upper, "p_value": c.p_value, "per_week": c.per_week,
+        "gap": c.gap, "mixed": c.mixed,
+        "gap_lower": c.gap_lower, "gap_upper": c.gap_upper, "p_value": c.p_value, "per_week": c.per_week,
         "worth": c.worth.value, "worth_error": c.worth.error, "gain": p.gain, "lower": p.lower, "upper": p.upper,
         "own": p.own, "overlap": p.overlap, "sound": p.sound,
         "also": list(p.also),

@@ -136,7 +136,10 @@ def _from_weak_point(
     worth, own = setting.worth_here(values, members, came, passed)
     mine = members & came
     flow, flow_error = setting.flow(times[mine], maturity)
-    doubts = list(confounders(p.gap, members, others, came, passed, dimension=p.dimension, divisions=divisions))
+    found, mixed = confounders(
+        p.gap, p.gap_lower, members, others, came, passed, dimension=p.dimension, divisions=divisions
+    )
+    doubts = list(found)
     doubts += _ended(setting, times[mine], flow, maturity)
     if mine.any():
         span = (int(times[mine].min()), int(times[mine].max()) + maturity)
@@ -163,8 +166,8 @@ def _from_weak_point(
         reference=p.reference_rate,
         reference_name=text("other weeks") if p.kind == "cohort" else reference,
         reference_users=p.reference_users,
-        gap_lower=p.gap_lower,
-        gap_upper=p.gap_upper,
+        gap_lower=p.gap_lower - mixed,
+        gap_upper=p.gap_upper - mixed,
         p_value=p.p_value,
         per_week=flow,
         per_week_error=flow_error,
@@ -183,6 +186,7 @@ def _from_weak_point(
         lost=np.sort(users[mine & ~passed]),
         evidence=(counted, *setting.notes.get(events[-1], ())),
         confounders=tuple(doubts),
+        mixed=mixed,
     )
 
 
