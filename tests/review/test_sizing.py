@@ -1,5 +1,7 @@
 """The size of a growth point: against the slow twin, its interval on simulations, each user once, records of other rooms."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,8 +10,9 @@ from hypothesis import strategies as st
 from tests.oracles.growth import Person, gain, own_share
 from upswing.core.i18n import text
 from upswing.core.results import Caveat
+from upswing.diagnose.weak_points import Division
 from upswing.metrics.candidate import Candidate, Draft, Evidence, Worth
-from upswing.review.confounders import standardised_gap
+from upswing.review.confounders import confounders, standardised_gap
 from upswing.review.sizing import rank, size, total
 from upswing.stats.proportions import newcombe_difference
 
@@ -138,3 +141,26 @@ def test_a_gap_that_is_all_mix_goes_when_both_sides_are_alike():
     nothing, none = standardised_gap(side == 0, side == 1, came, passed, side.astype(np.int64))
     assert np.isnan(nothing)
     assert none == 0.0
+
+
+@pytest.mark.parametrize(("own", "code"), [(0.0, "explained"), (0.12, "mix")])
+def test_what_mix_makes_of_a_gap_is_not_sized(own, code):
+    """Members come more through a channel that passes less; `own` is what they lack at the same channel."""
+    rng = np.random.default_rng(8)
+    n = 40_000
+    member = rng.random(n) < 0.3
+    poor = rng.random(n) < np.where(member, 0.7, 0.2)
+    passed = rng.random(n) < 0.8 - 0.3 * poor - own * member
+    came = np.ones(n, bool)
+    gap = float(passed[~member].mean() - passed[member].mean())
+    limits = newcombe_difference(
+        int(passed[~member].sum()), int((~member).sum()), int(passed[member].sum()), int(member.sum())
+    )
+    doubts, mixed = confounders(
+        gap, float(limits.lower), member, ~member, came, passed, dimension="platform",
+        divisions=(Division("channel", ("good", "poor"), poor.astype(np.int64)),),
+    )  # fmt: skip
+    assert mixed == pytest.approx(0.3 * 0.5, abs=0.02)  # 0.3 less for half more of them
+    assert [d.code for d in doubts] == [code]
+    found = candidate(rate=0.4, reference=0.4 + gap)
+    assert replace(found, mixed=mixed).gap == pytest.approx(own, abs=0.02)
