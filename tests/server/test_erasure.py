@@ -276,7 +276,7 @@ def test_a_shared_device_is_not_swept_with_one_of_its_users(tmp_path: Path) -> N
         erase_user(store, "u1", at=AT)
         file = tmp_path / "bad.csv"
         file.write_text("user,time,event\nd9,never,open\nu1,never,open\nu3,2026-01-01,open\n", encoding="utf-8")
-        import_files(store, [file], calendar=UTC, mapping=ColumnMapping(time="time"))
+        import_files(store, [file], calendar=UTC, mapping=ColumnMapping(time_format="iso"))
         assert sweep_quarantine(store) == 1
         assert "d9" in str(store.value("SELECT raw FROM quarantine"))
 
