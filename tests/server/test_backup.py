@@ -5,6 +5,8 @@ import json
 import random
 import tarfile
 import threading
+from datetime import UTC as UTC_ZONE
+from datetime import datetime
 from pathlib import Path
 
 import httpx
@@ -15,13 +17,18 @@ from tests.facts.postgres import cluster, why_not
 from tests.server.serving import Served, served
 from upswing.core.calendar import Calendar
 from upswing.core.errors import DataError, UsageError
-from upswing.events.erasure import erase_user
+from upswing.core.units import HOUR
+from upswing.events.erasure import erase_user, tombstones
+from upswing.events.identity import add_aliases
 from upswing.events.importer import import_arrow
 from upswing.events.store import EventStore
 from upswing.facts.clock import now
 from upswing.facts.database import Facts
+from upswing.server import backup
 from upswing.server.backup import back_up, restore
+from upswing.server.intake.events import Click, Delivery
 from upswing.server.intake.service import Intake
+from upswing.server.intake.spool import Spool
 from upswing.workspace import Workspace
 
 UTC = Calendar()
@@ -191,6 +198,133 @@ def test_who_was_erased_since_stays_erased(tmp_path: Path) -> None:
     kept = sorted(content(root), key=repr)
     restore(file, root, force=True)
     assert sorted(content(root), key=repr) == kept
+
+
+def test_all_that_an_erasure_erased_is_erased_again(tmp_path: Path) -> None:
+    """Aliases, rows set aside, clicks, events dated ahead; in the log, and waiting in the spool."""
+    root, file, data = tmp_path / "w", tmp_path / "w.tar", tmp_path / "w" / "data"
+    made(root)
+    ahead = datetime.fromtimestamp(now() / 1e6 + 20 * 3600, UTC_ZONE).isoformat()
+
+    def deliver(n: int, user: str) -> bytes:
+        delivery = Delivery(now())
+        delivery.event(0, {}, user=user, event="a", at=now() + 20 * HOUR, values={"": {"n": n}}, event_id=f"{user}-{n}")
+        delivery.alias(1, {}, alias=f"{user}-device{n}", canonical=user, at=now())
+        delivery.click(Click("tencent", f"c-{user}-{n}", now(), now(), {}, {"who": f"{user}-device"}))
+        delivery.refuse(2, "bad_time", "", {"user": user, "time": "never"})
+        frame = delivery.frame()
+        assert frame is not None
+        return frame
+
+    with EventStore.open(data / "events.duckdb") as store:
+        rows = [(user, when, "a") for user in ("victim", "other") for when in ("2026-01-01", "never", ahead)]
+        users, times, events = zip(*rows, strict=True)
+        import_arrow(store, pa.table({"user": users, "time": times, "event": events}), calendar=UTC)
+        add_aliases(store, [("victim-device", "victim"), ("other-device", "other")], calendar=UTC)
+    intake = Intake.open(data / "spool", data / "events.duckdb", calendar=UTC)
+    intake.start()
+    for user in ("victim", "other"):
+        intake.spool.append(deliver(1, user)).result()
+    assert intake.writer.drain(60)
+    intake.close()
+    spool = Spool(data / "spool")  # acknowledged, and not in the log yet
+    for user in ("victim", "other"):
+        spool.append(deliver(2, user)).result()
+    spool.close()
+    saved(root, file)
+    with EventStore.open(data / "events.duckdb") as store:
+        found = erase_user(store, "victim", at=now())
+        assert (found.events, found.aliases, found.quarantined, found.clicks) == (3, 2, 2, 1)
+    restore(file, root, force=True)
+    with EventStore.open(data / "events.duckdb") as store:
+        for (table,) in store.rows("SELECT table_name FROM duckdb_tables()"):
+            assert "victim" not in repr(store.rows(f'SELECT * FROM "{table}"')), table
+        counts = [
+            store.count(f"SELECT count(*) FROM {table} WHERE {named} LIKE '%other%'")
+            for table, named in (
+                ("events JOIN users USING (user_key)", "user_id"), ("aliases", "canonical"), ("quarantine", "raw"),
+                ("ad_clicks", "parameters"),
+            )
+        ]  # fmt: skip
+        assert counts == [4, 3, 3, 2]
+    for frames in (data / "spool").glob("*.frames"):
+        assert b"victim" not in frames.read_bytes()
+    intake = Intake.open(data / "spool", data / "events.duckdb", calendar=UTC)
+    intake.start()
+    intake.spool.append(deliver(3, "other")).result()
+    assert intake.writer.drain(60)
+    intake.close()
+    with EventStore.open(data / "events.duckdb") as store:
+        assert store.count("SELECT count(*) FROM events JOIN users USING (user_key) WHERE user_id = 'other'") == 5
+
+
+def test_a_new_life_in_a_backup_stays(tmp_path: Path) -> None:
+    """The backup knows of the erasure: what came after it is the user's own."""
+    root, file = made(tmp_path / "w"), tmp_path / "w.tar"
+    with EventStore.open(root / "data" / "events.duckdb") as store:
+        erase_user(store, "u7", at=UTC.instant("2026-02-01"))
+        import_arrow(store, pa.table({"user": ["u7"], "time": ["2026-02-02"], "event": ["a"]}), calendar=UTC)
+    kept = sorted(content(root), key=repr)
+    saved(root, file)
+    restore(file, root, force=True)
+    assert sorted(content(root), key=repr) == kept
+    assert any(row[0] == "u7" for row in kept)
+
+
+def test_another_workspaces_backup_replaces_nothing(tmp_path: Path) -> None:
+    root, other, file = made(tmp_path / "w"), made(tmp_path / "other"), tmp_path / "other.tar"
+    for place, user in ((root, "u7"), (other, "u8")):
+        with EventStore.open(place / "data" / "events.duckdb") as store:
+            erase_user(store, user, at=now())
+    saved(other, file)
+    (root / "funnels" / "buy.yml").write_text("kind: funnel\nname: buy\nsteps: [{event: a}, {event: c}]\n", "utf-8")
+    before = content(root), (root / "funnels" / "buy.yml").read_bytes()
+    with pytest.raises(DataError) as raised:
+        restore(file, root, force=True)
+    assert raised.value.code == "UP347"
+    assert (content(root), (root / "funnels" / "buy.yml").read_bytes()) == before
+    with EventStore.open(root / "data" / "events.duckdb") as store:
+        assert tombstones(store) is not None
+    assert not list(root.glob(".restoring*"))
+
+
+@pytest.mark.parametrize("broken", ["keep_private", "_emptied_facts", "load"])
+def test_a_restore_that_ends_half_way_forgets_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    root, file = made(tmp_path / "w"), tmp_path / "w.tar"
+    saved(root, file)
+    with EventStore.open(root / "data" / "events.duckdb") as store:
+        erase_user(store, "u7", at=now())
+
+    def power_cut(*_: object) -> None:
+        raise OSError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(backup, broken, power_cut)
+        with pytest.raises(OSError, match="power cut"):
+            restore(file, root, force=True)
+    assert all(row[0] != "u7" for row in content(root))
+    restore(file, root, force=True)
+    assert content(root)
+    assert all(row[0] != "u7" for row in content(root))
+
+
+def test_only_the_owner_can_read_what_is_restored(tmp_path: Path) -> None:
+    root, file, again = made(tmp_path / "w"), tmp_path / "w.tar", tmp_path / "again"
+    with Workspace.open(root) as workspace:
+        workspace.funnel("buy")
+    Spool(root / "data" / "spool").close()
+    saved(root, file)
+    (root / "data").chmod(0o755)
+    (root / "data" / "events.duckdb").chmod(0o644)
+    EventStore.open(root / "data" / "events.duckdb").close()
+    Facts.open(root).close()
+    restore(file, again)
+    for place in (root, again):
+        data = place / "data"
+        for found in (data, *data.iterdir()):
+            assert found.stat().st_mode & 0o077 == 0, found
 
 
 def test_a_restored_file_holds_no_bytes_of_who_was_erased(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import random
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,9 @@ from upswing.engines.identity import ALWAYS, FOREVER
 from upswing.events.erasure import Span, carry_over, delete_old, erase_user, spans_of, sweep_quarantine, tombstones
 from upswing.events.identity import add_aliases
 from upswing.events.importer import import_arrow, import_files
+from upswing.events.mapping import ColumnMapping
 from upswing.events.store import EventStore
+from upswing.server.backup import done_with, remove_leftovers, temporary_file
 from upswing.workspace import Workspace
 
 UTC = Calendar()
@@ -166,9 +169,9 @@ def test_a_restored_log_forgets_them_again(tmp_path: Path) -> None:
         bring(new, rows)
         bring(old, rows)
         erase_user(new, "u1", at=AT)
-        key, kept = tombstones(new)
-        assert key is not None
-        assert carry_over(old, key, kept) == 1
+        known = tombstones(new)
+        assert known is not None
+        assert carry_over(old, known).events == 1
         assert [row[0] for row in content(old)] == ["u2"]
         assert bring(old, [*rows, ("u3", "2026-01-01", "open")]) == 1
 
@@ -220,6 +223,62 @@ def test_over_http_with_the_spool_between(tmp_path: Path) -> None:
         assert client.post("/api/v1/erasure", json={"user": "nobody"}).json()["events"] == 0
         assert client.post("/api/v1/scheduled-jobs/tidy/run", json={}).status_code == 202
         assert client.post("/api/v1/scheduled-jobs/none/run", json={}).status_code == 422
+
+
+def test_an_intake_key_cannot_stop_answers_or_take_others_events_along(tmp_path: Path) -> None:
+    """A property called as the engine calls the number of a row."""
+    with served(tmp_path / "w", people=False) as site:
+        client, state = site.client(), site.app.state.upswing
+        sent = [{"user": f"u{n % 3}", "event": "open", "event_id": str(n), "time": "2026-01-01T00:00:00Z",
+                 "properties": {"rowid": n} if n % 2 else {}} for n in range(30)]  # fmt: skip
+        sent.append({"user": "x", "event": "y", "properties": {"RowID": "1"}})
+        assert client.post("/v1/events", json=sent).status_code < 300
+        assert state.intake.writer.drain(60)
+        state.storage.refresh()
+        assert client.get("/readyz").status_code == 200
+        assert client.get("/api/v1/funnel?step=open&step=y&within=7d").status_code == 200
+        assert client.post("/api/v1/erasure", json={"user": "u1"}).json()["events"] == 10
+        with state.storage.writing() as store:
+            assert len(content(store)) == 21
+            assert {"rowid", "RowID"} <= set(store.properties())
+    with EventStore.open(tmp_path / "w" / "data" / "events.duckdb") as store:
+        column = store.properties()["rowid"].column
+    with duckdb.connect(str(tmp_path / "w" / "data" / "events.duckdb")) as connection:  # as an earlier version left it
+        connection.execute(f'ALTER TABLE events RENAME COLUMN "{column}" TO "rowid"')
+        connection.execute("UPDATE properties SET column_name = 'rowid' WHERE name = 'rowid'")
+    with served(tmp_path / "w", people=False) as site:
+        assert site.client().get("/readyz").status_code == 200
+        assert site.client().post("/api/v1/erasure", json={"user": "u2"}).json()["events"] == 10
+        with site.app.state.upswing.storage.writing() as store:
+            assert len(content(store)) == 11
+
+
+def test_what_an_interrupted_backup_left_goes_too(tmp_path: Path) -> None:
+    with served(tmp_path / "w", people=False) as site:
+        data = tmp_path / "w" / "data"
+        (data / ".backup.abc.tar").write_bytes(b"lin.wei")
+        (data / "..backup.abc.tar.x1").mkdir()
+        (data / "..backup.abc.tar.x1" / "log.duckdb").write_bytes(b"lin.wei")
+        now_made = temporary_file(tmp_path / "w")  # somebody is fetching this one
+        (data / f".{now_made.name}.x2").mkdir()
+        assert site.client().post("/api/v1/erasure", json={"user": "lin.wei"}).json()["leftovers"] == 2
+        left = {p.name for p in data.iterdir() if "backup" in p.name}
+        assert left == {now_made.name, f".{now_made.name}.x2"}
+        done_with(now_made)
+        assert remove_leftovers(tmp_path / "w") == 1
+        assert not now_made.exists()
+
+
+def test_a_shared_device_is_not_swept_with_one_of_its_users(tmp_path: Path) -> None:
+    with log(tmp_path) as store:
+        bring(store, [("u1", "2026-01-01", "open"), ("u2", "2026-03-01", "open"), ("d9", "2026-03-02", "open")])
+        add_aliases(store, [("d9", "u1", "2026-01-01"), ("d9", "u2", "2026-02-01")], calendar=UTC)
+        erase_user(store, "u1", at=AT)
+        file = tmp_path / "bad.csv"
+        file.write_text("user,time,event\nd9,never,open\nu1,never,open\nu3,2026-01-01,open\n", encoding="utf-8")
+        import_files(store, [file], calendar=UTC, mapping=ColumnMapping(time_format="iso"))
+        assert sweep_quarantine(store) == 1
+        assert "d9" in str(store.value("SELECT raw FROM quarantine"))
 
 
 def test_a_served_log_answers_as_if_they_had_never_been(tmp_path: Path) -> None:

@@ -195,6 +195,33 @@ def test_questions_go_on_while_a_writer_is_in_its_transaction(root: Path) -> Non
         store.run("DELETE FROM events WHERE rowid < 0")
 
 
+def test_what_was_under_way_when_answers_were_forgotten_is_not_kept(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def method(self: Workspace, **_: object) -> Any:
+        begun.set()
+        assert go_on.wait(30)
+        return self.segments()
+
+    monkeypatch.setattr(Workspace, "waiting", method, raising=False)
+    waiting = Verb("waiting", FUNNEL.help, (), FUNNEL.group)
+    with questions(root) as asked:
+        job = asked.ask(waiting, {})
+        assert begun.wait(30)
+        asked.forget()
+        again = asked.ask(waiting, {})
+        assert again.run is not job.run
+        go_on.set()
+        assert job.future.result(30).to_dict() == again.future.result(30).to_dict()  # who waits for it now has it
+        until(lambda: asked.waiting == 0)
+        with pytest.raises(NotFoundError):
+            asked.job(job.id)
+        assert asked.job(again.id) == again
+        assert asked.known(waiting, {}) is again.future.result(0)
+
+
 def test_closing_interrupts_what_nobody_waits_for(root: Path, slow: Verb) -> None:
     with questions(root, question_threads=1) as asked:
         running, waiting = asked.ask(slow, {"n": 1}), asked.ask(slow, {"n": 2})

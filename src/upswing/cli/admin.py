@@ -364,6 +364,8 @@ def erase(workspace_dir: Path | None, user: str, for_good: bool, yes: bool, as_j
     counts = {key: value for key, value in report.items() if isinstance(value, int)}
     _answer(report, as_json, text("erased: {events} events, {aliases} aliases, {quarantined} rows set aside, {clicks} clicks",
                                   **{k: counts[k] for k in ("events", "aliases", "quarantined", "clicks")}))  # fmt: skip
+    if counts.get("leftovers") and not as_json:
+        say(text("{n} leftovers of interrupted backups were deleted", n=counts["leftovers"]))
     mentioned = report.get("mentioned")
     if isinstance(mentioned, dict) and mentioned and not as_json:
         say(text("the user still stands in properties of others' events: {names}", names=", ".join(mentioned)))
@@ -387,7 +389,7 @@ def _erased(root: Path, user: str, for_good: bool) -> dict[str, object]:
         try:
             if intake is not None:
                 intake.start()
-            report = erase_everywhere(writing, intake, user, for_good=for_good)
+            report = erase_everywhere(root, writing, intake, user, for_good=for_good)
         finally:
             if intake is not None:
                 intake.close()

@@ -17,6 +17,7 @@ from sqlglot import exp
 
 from upswing.core.errors import DataError, EngineError
 from upswing.core.i18n import text
+from upswing.core.private import private_folder
 from upswing.engines import spine as spines
 from upswing.engines.base import LogSchema, Property, Query, SequenceRequest
 from upswing.engines.external import ExternalEvents, ExternalSource
@@ -24,7 +25,7 @@ from upswing.engines.identity import canonical_keys
 from upswing.engines.memory import usual_limit
 from upswing.engines.questions import Questions, questions
 from upswing.engines.selection import Answers, select
-from upswing.engines.source import EmbeddedSource, Source, attach
+from upswing.engines.source import EmbeddedSource, Source, attach_log
 from upswing.engines.spine import Spine
 from upswing.sequences.batch import Sequences
 from upswing.sql.template import q
@@ -81,7 +82,7 @@ class DuckDBEngine:
         folder = file.with_suffix(".spine") if spine_dir is None else Path(spine_dir)
         connection = connect(file.parent, memory_limit=memory_limit, threads=threads)
         try:
-            attach(connection, file, read_only=read_only)
+            attach_log(connection, file, read_only=read_only)
             return cls(connection, EmbeddedSource(connection, file, read_only=read_only), spine_dir=folder)
         except Exception:
             connection.close()
@@ -267,7 +268,7 @@ class DuckDBEngine:
             "n_users": schema.n_users, "first_time": schema.first_time, "horizon": schema.horizon,
         }  # fmt: skip
         with contextlib.suppress(OSError):  # a read-only place: counted again next time
-            self._spine_dir.mkdir(parents=True, exist_ok=True)
+            private_folder(self._spine_dir)
             written = self._spine_dir / f".{_SCHEMA_FILE}.{id(self)}"
             written.write_text(json.dumps(facts, ensure_ascii=False), encoding="utf-8")
             written.replace(self._spine_dir / _SCHEMA_FILE)

@@ -17,7 +17,7 @@ from sqlglot import exp
 from upswing.core.errors import DataError, EngineError, did_you_mean
 from upswing.core.i18n import text
 from upswing.engines.base import Property, PropertyType
-from upswing.engines.layout import SYSTEM_COLUMNS
+from upswing.engines.reserved import free_column
 from upswing.engines.source import NO_INTERVALS, Intervals, attach
 from upswing.sql.template import column, q
 
@@ -140,7 +140,9 @@ class ExternalSource:
                 raise DataError(message, code="UP313", hint=did_you_mean(name, types))
         self._require_times(types[given.time], scan)
         taken = {given.time, given.user, given.event, given.event_id}
-        self._properties = {n: _property(n, kind) for n, kind in types.items() if n not in taken}
+        others = {n: kind for n, kind in types.items() if n not in taken}
+        used = {n.casefold() for n in others}
+        self._properties = {n: _property(n, kind, used) for n, kind in others.items()}
         name_column = column(given.event) if given.event else exp.Literal.string(given.event_name or "event")
         tree = q(
             "SELECT CAST($user AS VARCHAR) AS user_id, $time AS time, CAST($event AS VARCHAR) AS event, $id AS event_id "
@@ -232,14 +234,13 @@ class ExternalSource:
         return q("make_timestamp(epoch_us(TRY_CAST($v AS TIMESTAMPTZ)))", v=value)
 
 
-def _property(name: str, kind: str) -> Property:
+def _property(name: str, kind: str, used: set[str]) -> Property:
     found = _TYPES.get(kind)
     if found is None:
         found = "number" if kind.startswith("DECIMAL") else "time" if kind.startswith("TIMESTAMP") else "json"
     if kind.startswith("ENUM"):
         found = "text"
-    clash = name.casefold() in SYSTEM_COLUMNS
-    return Property(name, found, f"{name}_property" if clash else name)
+    return Property(name, found, free_column(name, used - {name.casefold()}))
 
 
 def _files(events: ExternalEvents) -> tuple[Path, ...]:

@@ -9,7 +9,11 @@ from __future__ import annotations
 from typing import Final
 
 SYSTEM_COLUMNS: Final = ("user_key", "user_id", "time", "event", "event_id", "import_id")
-"""Names a property column cannot have; such a property gets the suffix ``_property`` in its physical column."""
+"""The columns that every event has."""
+
+RESERVED_COLUMNS: Final = (*SYSTEM_COLUMNS, "rowid", "stored_row")
+"""Names a property column cannot have, however written; such a property gets the suffix ``_property`` in its physical
+column. ``rowid`` is DuckDB's own number of a row, which a column of that name hides; ``stored_row`` carries it."""
 
 TABLES: Final = {
     # Properties are added as further columns of events, each listed in `properties`.

@@ -17,9 +17,11 @@ from sqlglot import exp
 
 from upswing.core.errors import EngineError
 from upswing.core.i18n import text
+from upswing.core.private import keep_private
 from upswing.engines.base import Property, PropertyType
 from upswing.engines.identity import Alias, resolve
 from upswing.engines.layout import FORMAT, TABLES
+from upswing.engines.reserved import release_reserved, reserved_columns
 from upswing.sql.template import q
 
 Intervals = Mapping[str, NDArray[np.int64]]
@@ -82,6 +84,26 @@ def attach(connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool
         connection.execute(" ".join(("ATTACH", where, "AS log", mode)))
     except duckdb.Error as error:
         raise open_error(error, path) from None
+
+
+def attach_log(connection: duckdb.DuckDBPyConnection, path: Path, *, read_only: bool = True) -> None:
+    """Attach an embedded log as catalog ``log``, sound to read: columns that hide the engine's own are renamed first.
+
+    Raises:
+        EngineError: UP701 another process (or a writer in this one) holds the file; UP702 it cannot be opened.
+    """
+    if not read_only:
+        keep_private(path, path.with_name(path.name + ".wal"))
+    attach(connection, path, read_only=read_only)
+    if not reserved_columns(connection, "log"):
+        return
+    if read_only:
+        connection.execute("DETACH log")
+        attach(connection, path, read_only=False)
+    release_reserved(connection, "log")
+    if read_only:
+        connection.execute("DETACH log")
+        attach(connection, path)
 
 
 def open_error(error: Exception, path: Path) -> EngineError:

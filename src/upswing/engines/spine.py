@@ -29,6 +29,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from upswing.core.private import private_folder
 from upswing.engines.identity import canonical_keys
 from upswing.engines.source import Intervals
 
@@ -95,7 +96,7 @@ def build(
         OSError: the folder cannot be written.
         ValueError: the chunks did not give `n_rows` rows.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     work = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder))
     try:
         arrays = _write(work, chunks, n_rows, len(events), intervals)
@@ -276,7 +277,7 @@ def _sort_within(offsets: Ints, times: Ints, order: Ints) -> None:
 def writable(folder: Path) -> Path:
     """The folder if spines can be kept there, else a temporary one."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         if os.access(folder, os.W_OK):
             return folder
     except OSError:

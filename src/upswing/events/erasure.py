@@ -14,12 +14,12 @@ import json
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from upswing.core.errors import DataError, UpswingError
+from upswing.core.errors import DataError, EngineError, UpswingError
 from upswing.core.i18n import text
 from upswing.engines.identity import ALWAYS, FOREVER, Alias, resolve
 from upswing.events.identity import list_aliases
@@ -27,10 +27,17 @@ from upswing.events.rewriting import rewrite_events
 from upswing.events.statements import Fragment, listed, literal, name, statement
 from upswing.events.store import EventStore
 
+Names = Callable[[Iterable[str]], bool]
+"""Says whether one of the values is an id that is looked for."""
+
 EVERY_EVENT: Final = "*"
 """Stands for every event without a rule of its own."""
 _TABLES: Final = (
     "CREATE TABLE IF NOT EXISTS erased (digest VARCHAR NOT NULL, begins BIGINT, ends BIGINT)",  # µs; null = no limit
+    # Where the id was the user's no longer (null = never), and whether statements of identity that name it went too:
+    # what a restored log has to lose. Null in `named`: of a version that did not keep them.
+    "ALTER TABLE erased ADD COLUMN IF NOT EXISTS stop BIGINT",
+    "ALTER TABLE erased ADD COLUMN IF NOT EXISTS named BOOLEAN",
     "CREATE TABLE IF NOT EXISTS erased_key (value VARCHAR NOT NULL)",
 )
 _WORD: Final = re.compile(r"[^\s,;\"'{}\[\]()|=&]+")
@@ -61,6 +68,7 @@ class Erasure:
         quarantined: rows that had been set aside.
         clicks: reported clicks on advertisements.
         users: ids that the log does not know any more.
+        leftovers: of backups that were cut short, deleted whole as they may hold the user.
         mentioned: events of others in which one of the ids stands as a property: name of the property → rows. They stay.
     """
 
@@ -70,6 +78,7 @@ class Erasure:
     quarantined: int = 0
     clicks: int = 0
     users: int = 0
+    leftovers: int = 0
     mentioned: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -95,7 +104,7 @@ def spans_of(store: EventStore, user_id: str) -> tuple[Span, ...]:
     found = [Span(i.user_id, i.start, i.stop) for i in intervals if i.canonical == canonical]
     if all(i.user_id != canonical for i in intervals):
         found.insert(0, Span(canonical))
-    return tuple(found)
+    return tuple(sorted(found, key=lambda span: span.user_id != canonical))
 
 
 def erase_user(store: EventStore, user_id: str, *, at: int, for_good: bool = False) -> Erasure:
@@ -113,30 +122,12 @@ def erase_user(store: EventStore, user_id: str, *, at: int, for_good: bool = Fal
     """
     spans = spans_of(store, user_id)
     whole = [span.user_id for span in spans if span.whole]
+    wanted = frozenset(whole)
     with store.transaction():
-        _keep_out(store, spans, at=None if for_good else at)
-        store.run("CREATE OR REPLACE TEMP TABLE upswing_spans (user_id VARCHAR, start BIGINT, stop BIGINT)")
-        for span in spans:
-            store.run("INSERT INTO upswing_spans VALUES (?, ?, ?)", [span.user_id, span.start, span.stop])
-        found = Erasure(
-            ids=tuple(dict.fromkeys(span.user_id for span in spans)),
-            events=_rewritten_without(
-                store,
-                "SELECT e.rowid FROM events AS e JOIN users AS u USING (user_key) JOIN upswing_spans AS s USING (user_id)"
-                " WHERE epoch_us(e.time) >= s.start AND epoch_us(e.time) < s.stop",
-            ),
-            aliases=_deleted(store, "SELECT rowid FROM aliases WHERE list_contains($ids, alias)"
-                             " OR list_contains($ids, canonical)", "aliases", {"ids": [*whole, spans[0].user_id]}),
-            quarantined=_forget_quarantined(store, whole),
-            clicks=_forget_clicks(store, whole),
-            users=_forget_users(store, whole),
-            mentioned=_mentions(store, whole),
-        )  # fmt: skip
-        store.run("DROP TABLE upswing_spans")
-        if found.events or found.users:
-            store.bump("data_version")
-        if found.aliases:
-            store.bump("identity_version")
+        _keep_out(store, spans, named={*whole, spans[0].user_id}, at=None if for_good else at)
+        found = _take_out(
+            store, spans, whole=whole, named=[*whole, spans[0].user_id], names=lambda v: not wanted.isdisjoint(v)
+        )
     settle(store)
     return found
 
@@ -160,9 +151,12 @@ def sweep_quarantine(store: EventStore) -> int:
     if not _any_erased(store):
         return 0
     key = str(store.value("SELECT value FROM erased_key"))
-    known = {str(digest) for (digest,) in store.rows("SELECT digest FROM erased WHERE begins IS NULL")}
     with store.transaction():
-        return _forget_rows(store, lambda values: any(_digest(key, value) in known for value in values))
+        _make_tables(store)
+        known = {
+            str(digest) for (digest,) in store.rows("SELECT digest FROM erased WHERE begins IS NULL AND stop IS NULL")
+        }
+        return _forget_quarantined(store, lambda values: any(_digest(key, value) in known for value in values))
 
 
 def delete_old(store: EventStore, rules: Mapping[str, int], *, at: int) -> dict[str, int]:
@@ -193,25 +187,47 @@ def delete_old(store: EventStore, rules: Mapping[str, int], *, at: int) -> dict[
             if _has_table(store, "ad_clicks"):
                 store.run("DELETE FROM ad_clicks WHERE epoch_us(time) < $before", {"before": before})
         if any(deleted.values()):
-            store.run("DELETE FROM users WHERE user_key NOT IN (SELECT user_key FROM events)")
+            store.run(
+                "DELETE FROM users WHERE NOT EXISTS (SELECT 1 FROM events AS e WHERE e.user_key = users.user_key)"
+            )
             store.bump("data_version")
     if any(deleted.values()):
         settle(store)
     return deleted
 
 
-def tombstones(store: EventStore) -> tuple[str | None, list[tuple[object, ...]]]:
-    """Key and rows of `erased`, to be carried over into a restored log."""
+@dataclass(frozen=True, slots=True)
+class Tombstones:
+    """Who was erased from a log, to be carried over into a restored one.
+
+    Args:
+        key: what the ids are hashed with.
+        rows: of the table `erased`: digest, begins, ends, stop, named.
+    """
+
+    key: str
+    rows: tuple[tuple[object, ...], ...]
+
+
+def tombstones(store: EventStore) -> Tombstones | None:
+    """Who was erased from this log; None if nobody."""
     if not _any_erased(store):
-        return None, []
-    return str(store.value("SELECT value FROM erased_key")), store.rows("SELECT digest, begins, ends FROM erased")
+        return None
+    with store.transaction():
+        _make_tables(store)
+    rows = store.rows("SELECT digest, begins, ends, stop, named FROM erased")
+    return Tombstones(str(store.value("SELECT value FROM erased_key")), tuple(rows))
 
 
-def carry_over(store: EventStore, key: str, rows: Iterable[tuple[object, ...]]) -> int:
-    """Put tombstones of a newer log into a restored one, and erase what they forbid.
+def carry_over(store: EventStore, known: Tombstones) -> Erasure:
+    """Put tombstones of a newer log into a restored one, and erase in it what those erasures erased, whatever its time:
+    everything in a backup that does not know of an erasure came before it.
 
-    Returns:
-        Rows of events that were erased anew.
+    What waits in the restored spool has to be in the log by then.
+
+    Args:
+        store: the restored log.
+        known: the tombstones; those that the restored log has already are left, as they were obeyed there.
 
     Raises:
         DataError: UP347 the restored log has tombstones under another key: it is another workspace's.
@@ -220,17 +236,28 @@ def carry_over(store: EventStore, key: str, rows: Iterable[tuple[object, ...]]) 
         _make_tables(store)
         own = store.value("SELECT value FROM erased_key")
         if own is None:
-            store.run("INSERT INTO erased_key VALUES (?)", [key])
-        elif own != key:
-            raise DataError(text("the erased users of the two logs cannot be compared"), code="UP347")
-        for row in rows:
-            store.run("INSERT INTO erased VALUES (?, ?, ?)", list(row))
-        taken = _rewritten_without(store, _refused(store, Fragment("true")))
-        _forget_refused(store)
-        if taken:
-            store.bump("data_version")
+            store.run("INSERT INTO erased_key VALUES (?)", [known.key])
+        elif own != known.key:
+            raise DataError(
+                text("the erased users of the two logs cannot be compared"), code="UP347",
+                hint=text("restore into a new folder, and erase them there"),
+            )  # fmt: skip
+        held = {row[:3] for row in store.rows("SELECT digest, begins, ends FROM erased")}
+        fresh = [row for row in known.rows if row[:3] not in held]
+        for row in fresh:
+            store.run("INSERT INTO erased VALUES (?, ?, ?, ?, ?)", list(row))
+        spans = _spans_meant(store, known.key, fresh)
+        named = {str(digest) for digest, begins, _, _, named in fresh if named or (named is None and begins is None)}
+        whole = {str(digest) for digest, begins, _, stop, _ in fresh if begins is None and stop is None}
+        ids = {span.user_id: _digest(known.key, span.user_id) for span in spans}
+        found = _take_out(
+            store, spans,
+            whole=[i for i, digest in ids.items() if digest in whole],
+            named=[i for i, digest in ids.items() if digest in named],
+            names=lambda values: any(_digest(known.key, value) in whole for value in values),
+        )  # fmt: skip
     settle(store)
-    return taken
+    return found
 
 
 def settle(store: EventStore) -> None:
@@ -240,8 +267,63 @@ def settle(store: EventStore) -> None:
     shutil.rmtree(store.path.with_suffix(".spine"), ignore_errors=True)
 
 
-def _keep_out(store: EventStore, spans: Iterable[Span], *, at: int | None) -> None:
-    """Tombstones: `at` is where they end; None = never."""
+def _take_out(
+    store: EventStore, spans: Iterable[Span], *, whole: Sequence[str], named: Sequence[str], names: Names
+) -> Erasure:
+    """Delete everything of some ids, inside a transaction.
+
+    Args:
+        store: the log.
+        spans: whose events go.
+        whole: the ids among them that were never anybody else's.
+        named: ids; statements of identity that name one go.
+        names: says whether a row set aside, or a click, holds one of the whole ids.
+    """
+    store.run("CREATE OR REPLACE TEMP TABLE upswing_spans (user_id VARCHAR, start BIGINT, stop BIGINT)")
+    for span in spans:
+        store.run("INSERT INTO upswing_spans VALUES (?, ?, ?)", [span.user_id, span.start, span.stop])
+    found = Erasure(
+        ids=tuple(dict.fromkeys(span.user_id for span in spans)),
+        events=_rewritten_without(
+            store,
+            "SELECT e.rowid AS place FROM events AS e JOIN users AS u USING (user_key)"
+            " JOIN upswing_spans AS s USING (user_id) WHERE epoch_us(e.time) >= s.start AND epoch_us(e.time) < s.stop",
+        ),
+        aliases=_deleted(
+            store, "SELECT rowid FROM aliases WHERE list_contains($ids, alias) OR list_contains($ids, canonical)",
+            "aliases", {"ids": list(named)},
+        ),
+        quarantined=_forget_quarantined(store, names),
+        clicks=_forget_clicks(store, names),
+        users=_forget_users(store, whole),
+        mentioned=_mentions(store, whole),
+    )  # fmt: skip
+    store.run("DROP TABLE upswing_spans")
+    if found.events or found.users:
+        store.bump("data_version")
+    if found.aliases:
+        store.bump("identity_version")
+    return found
+
+
+def _spans_meant(store: EventStore, key: str, rows: Iterable[tuple[object, ...]]) -> list[Span]:
+    """The ids of a log that tombstones mean, each with the time for which it was the erased user's."""
+    meant: dict[str, list[tuple[int, int]]] = {}
+    for digest, begins, ends, stop, named in rows:
+        until = ends if named is None else stop  # how far an old tombstone's id went is not known
+        meant.setdefault(str(digest), []).append(
+            (ALWAYS if begins is None else int(str(begins)), FOREVER if until is None else int(str(until)))
+        )
+    ids = store.rows("SELECT user_id FROM users UNION SELECT alias FROM aliases UNION SELECT canonical FROM aliases")
+    return [
+        Span(str(user_id), start, stop)
+        for (user_id,) in ids
+        for start, stop in meant.get(_digest(key, str(user_id)), ())
+    ]
+
+
+def _keep_out(store: EventStore, spans: Iterable[Span], *, named: Container[str], at: int | None) -> None:
+    """Tombstones: `at` is where they end; None = never. Of `named` ids, statements of identity go too."""
     _make_tables(store)
     key = store.value("SELECT value FROM erased_key")
     if key is None:
@@ -249,8 +331,12 @@ def _keep_out(store: EventStore, spans: Iterable[Span], *, at: int | None) -> No
         store.run("INSERT INTO erased_key VALUES (?)", [key])
     for span in spans:
         ends = min(span.stop, FOREVER if at is None else at)
-        limits = (None if span.start == ALWAYS else span.start, None if ends == FOREVER else ends)
-        store.run("INSERT INTO erased VALUES (?, ?, ?)", [_digest(str(key), span.user_id), *limits])
+        limits = [
+            None if span.start == ALWAYS else span.start, None if ends == FOREVER else ends,
+            None if span.stop == FOREVER else span.stop,
+        ]  # fmt: skip
+        row = [_digest(str(key), span.user_id), *limits, span.user_id in named]
+        store.run("INSERT INTO erased (digest, begins, ends, stop, named) VALUES (?, ?, ?, ?, ?)", row)
 
 
 def _digest(key: str, user_id: str) -> str:
@@ -280,20 +366,24 @@ def _deleted(store: EventStore, rowids: str, table: str, values: Mapping[str, ob
 
 
 def _delete_before(store: EventStore, which: str, values: Mapping[str, object]) -> int:
-    rows = statement("SELECT rowid FROM events WHERE epoch_us(time) < $before AND {which}", which=Fragment(which))
+    rows = statement(
+        "SELECT rowid AS place FROM events WHERE epoch_us(time) < $before AND {which}", which=Fragment(which)
+    )
     return _rewritten_without(store, rows, values)
 
 
-def _rewritten_without(store: EventStore, rowids: str, values: Mapping[str, object] | None = None) -> int:
-    """Write the events anew without some rows, in the same order; how many.
+def _rewritten_without(store: EventStore, places: str, values: Mapping[str, object] | None = None) -> int:
+    """Write the events anew without the rows of some places, in the same order; how many.
 
     Rows that are only marked as deleted would be moved together at some later checkpoint, without notice, under readers
     that go by row numbers (`engines.live`).
     """
-    store.run(statement("CREATE OR REPLACE TEMP TABLE upswing_doomed AS {rows}", rows=Fragment(rowids)), values or {})
-    count = store.count("SELECT count(DISTINCT rowid) FROM upswing_doomed")
+    store.run(statement("CREATE OR REPLACE TEMP TABLE upswing_doomed AS {rows}", rows=Fragment(places)), values or {})
+    count = store.count("SELECT count(DISTINCT place) FROM upswing_doomed")
     if count:
-        rewrite_events(store, "WHERE e.rowid NOT IN (SELECT rowid FROM upswing_doomed) ORDER BY e.rowid")
+        rewrite_events(store, "ANTI JOIN upswing_doomed AS d ON d.place = e.rowid ORDER BY e.rowid")
+        if store.count("SELECT (SELECT count(*) FROM events_before) - (SELECT count(*) FROM events)") != count:
+            raise EngineError(text("the rewritten log differs from the old one; nothing was changed"), code="UP707")
         store.run("DROP TABLE events_before")
     store.run("DROP TABLE upswing_doomed")
     return count
@@ -327,17 +417,13 @@ def _forget_refused(store: EventStore) -> None:
 
 def _forget_users(store: EventStore, ids: Sequence[str]) -> int:
     rows = (
-        "SELECT rowid FROM users WHERE list_contains($ids, user_id) AND user_key NOT IN (SELECT user_key FROM events)"
+        "SELECT u.rowid FROM users AS u WHERE list_contains($ids, u.user_id)"
+        " AND NOT EXISTS (SELECT 1 FROM events AS e WHERE e.user_key = u.user_key)"
     )
     return _deleted(store, rows, "users", {"ids": list(ids)})
 
 
-def _forget_quarantined(store: EventStore, ids: Sequence[str]) -> int:
-    wanted = frozenset(ids)
-    return _forget_rows(store, lambda values: not wanted.isdisjoint(values))
-
-
-def _forget_rows(store: EventStore, names: Callable[[Iterable[str]], bool]) -> int:
+def _forget_quarantined(store: EventStore, names: Names) -> int:
     """Delete quarantined rows one of whose values names somebody."""
     rows = store.rows("SELECT rowid, raw, message FROM quarantine")
     chosen = [int(str(at)) for at, raw, said in rows if names({*_values(raw), *_values(said)})]
@@ -367,13 +453,12 @@ def _values(raw: object) -> Iterator[str]:
             yield str(value)
 
 
-def _forget_clicks(store: EventStore, ids: Sequence[str]) -> int:
-    """Clicks one of whose parameters is one of the ids."""
+def _forget_clicks(store: EventStore, names: Names) -> int:
+    """Clicks one of whose parameters names somebody."""
     if not _has_table(store, "ad_clicks"):
         return 0
-    wanted = frozenset(ids)
     rows = store.rows("SELECT rowid, parameters FROM ad_clicks")
-    chosen = [int(str(at)) for at, parameters in rows if not wanted.isdisjoint(_values(parameters))]
+    chosen = [int(str(at)) for at, parameters in rows if names({*_values(parameters)})]
     if chosen:
         places = listed(literal(at) for at in chosen)
         store.run(statement("DELETE FROM ad_clicks WHERE rowid IN ({places})", places=places))

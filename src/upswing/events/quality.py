@@ -132,7 +132,7 @@ class _Look:
         hours = self.store.rows(
             statement(
                 "SELECT ((epoch_us(time) + {o}) // {hour}) % 24 AS hour, count(*) FROM events"
-                " WHERE (epoch_us(time) + {o}) % {day} <> 0 GROUP BY hour",
+                " WHERE (epoch_us(time) + {o}) % {day} <> 0 GROUP BY 1",  # not by its name, which may be a property's
                 o=offset, hour=literal(HOUR), day=literal(DAY),
             )
         )  # fmt: skip
@@ -268,7 +268,7 @@ class _Look:
         for event, day, n in self.store.rows(
             statement(
                 "SELECT event, (epoch_us(time) + {o}) // {day} AS day, count(*) FROM events"
-                " WHERE time <= make_timestamp({now}) GROUP BY event, day",
+                " WHERE time <= make_timestamp({now}) GROUP BY 1, 2",
                 o=literal(self._offset()), day=literal(DAY), now=literal(self.now),
             )
         ):  # fmt: skip

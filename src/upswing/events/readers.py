@@ -26,6 +26,7 @@ from upswing.events.statements import Fragment, listed, literal, name, statement
 from upswing.events.store import EventStore, engine_errors, spill_folder
 from upswing.events.times import TimeFormat, wall_micros
 
+_FILE_ROW: Final = "file_row_number"
 _ISO: Final = name("__iso")
 _SNIFFED: Final = (",", "\t", ";", "|")
 _numbers = count(1)
@@ -384,13 +385,17 @@ def _leaves(store: EventStore, file: InputFile, lines: Fragment) -> list[Leaf]:
 
 
 def _stage_parquet(store: EventStore, file: InputFile) -> Staged:
-    source = statement(
-        "read_parquet({path}, file_row_number = true, binary_as_string = true, hive_partitioning = false)",
-        path=literal(literal_path(file.path)),
-    )
+    path = literal(literal_path(file.path))
+    source = statement("read_parquet({path}, binary_as_string = true, hive_partitioning = false)", path=path)
     try:
-        rows = store.count(statement("SELECT count(*) FROM {source}", source=source))
         columns = _typed_columns(store, source)
+        if _FILE_ROW in {c.name.casefold().split(".")[0] for c in columns}:
+            return _stage_copied(store, file, source, columns)
+        source = statement(
+            "read_parquet({path}, file_row_number = true, binary_as_string = true, hive_partitioning = false)",
+            path=path,
+        )
+        rows = store.count(statement("SELECT count(*) FROM {source}", source=source))
     except EngineError as error:
         raise DataError(
             text("{source} is truncated or damaged: {cause}", source=file.source, cause=error.message),
@@ -407,13 +412,25 @@ def _stage_parquet(store: EventStore, file: InputFile) -> Staged:
     return Staged(file.source, file.digest, relation, staged, rows)
 
 
+def _stage_copied(store: EventStore, file: InputFile, source: Fragment, columns: Sequence[SourceColumn]) -> Staged:
+    """A Parquet file with a column that is called as the engine calls its rows' numbers: numbered in a copy of it."""
+    made = _fresh("stage")
+    picked = listed(
+        statement("{expression} AS {column}", expression=c.column, column=name(f"c{i}")) for i, c in enumerate(columns)
+    )
+    store.run(statement("CREATE TEMP TABLE {t} AS SELECT {picked} FROM {s}", t=made, picked=picked, s=source))
+    rows = store.count(statement("SELECT count(*) FROM {t}", t=made))
+    staged = tuple(replace(c, column=name(f"c{i}")) for i, c in enumerate(columns))
+    relation = statement("(SELECT rowid AS {row}, * FROM {t})", row=ROW, t=made)
+    return Staged(file.source, file.digest, relation, staged, rows, tables=[made])
+
+
 def _typed_columns(store: EventStore, relation: Fragment) -> list[SourceColumn]:
     with engine_errors():
         described = store.connection.execute(statement("SELECT * FROM {r} LIMIT 0", r=relation)).description or []
     found: list[SourceColumn] = []
     for column, kind, *_ in described:
-        if column != "file_row_number":
-            _flatten(str(column), name(str(column)), kind, found)
+        _flatten(str(column), name(str(column)), kind, found)
     return found
 
 

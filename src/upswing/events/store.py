@@ -15,9 +15,11 @@ import duckdb
 
 from upswing.core.errors import EngineError, UpswingError, UsageError
 from upswing.core.i18n import Text, text
+from upswing.core.private import keep_private, private_folder
 from upswing.engines.base import Property, PropertyType
 from upswing.engines.layout import FORMAT, TABLES
 from upswing.engines.memory import usual_limit
+from upswing.engines.reserved import release_reserved
 from upswing.events.statements import Fragment, literal, name, statement
 
 Progress = Callable[[Text, float, float | None], None]
@@ -61,8 +63,10 @@ class EventStore:
         path = Path(path)
         if path.exists():
             raise UsageError(text("'{path}' exists already", path=path), code="UP601")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.exists():
+            private_folder(path.parent)
         store = cls(path, _connect(path, memory))
+        keep_private(path)  # still without an event; the engine makes files that everybody can read
         with store.transaction():
             for table, columns in TABLES.items():
                 body = Fragment(columns)  # a constant of the layout
@@ -75,11 +79,15 @@ class EventStore:
     def open(cls, path: str | Path, *, memory: str | None = None) -> EventStore:
         """Open a log for writing; no other process can have it open meanwhile.
 
+        A log of an earlier version is put right: its file is private to this account, and no property's column has a name
+        that is the engine's own.
+
         Raises:
             EngineError: UP701 another process has it; UP702 there is no log, it is not a log of this format, or it cannot
                 be read.
         """
         path = Path(path)
+        keep_private(path, path.with_name(path.name + ".wal"))
         if not path.exists():
             raise EngineError(
                 text("there is no event log at '{path}'", path=path),
@@ -96,6 +104,12 @@ class EventStore:
             raise EngineError(
                 text("'{path}' is not an event log of format {format}", path=path, format=FORMAT), code="UP702"
             )
+        try:
+            with engine_errors():
+                release_reserved(store.connection, str(store.value("SELECT current_database()")))
+        except BaseException:
+            store.close()
+            raise
         return store
 
     def close(self) -> None:

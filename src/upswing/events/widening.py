@@ -8,7 +8,7 @@ from typing import Final
 
 from upswing.core.i18n import Text, text
 from upswing.engines.base import Property, PropertyType
-from upswing.engines.layout import SYSTEM_COLUMNS
+from upswing.engines.reserved import free_column
 from upswing.events.statements import Fragment, name, statement
 from upswing.events.store import EventStore
 from upswing.events.types import EXACT, PHYSICAL
@@ -79,7 +79,7 @@ class SchemaPlan:
             store.run("INSERT INTO properties VALUES (?, ?, ?)", [new, held.type, held.column])
 
     def _add(self, wanted: str, kind: PropertyType) -> Property:
-        made = Property(wanted, kind, self._free_column(wanted))
+        made = Property(wanted, kind, free_column(wanted, self._taken()))
         self.properties[wanted] = made
         self.added.append(wanted)
         return made
@@ -112,10 +112,5 @@ class SchemaPlan:
             )
         )
 
-    def _free_column(self, wanted: str) -> str:
-        taken = {p.column.casefold() for p in self.properties.values()} | set(SYSTEM_COLUMNS)
-        column = wanted if wanted.casefold() not in SYSTEM_COLUMNS else f"{wanted}_property"
-        found, n = column, 2
-        while found.casefold() in taken:
-            found, n = f"{column}_{n}", n + 1
-        return found
+    def _taken(self) -> set[str]:
+        return {p.column.casefold() for p in self.properties.values()}

@@ -17,6 +17,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from upswing.core.environment import with_environment
 from upswing.core.errors import DefinitionError, EngineError, UpswingError
 from upswing.core.i18n import text
+from upswing.core.private import keep_private, private_folder
 from upswing.facts.alerts import Alerts
 from upswing.facts.annotations import Annotations
 from upswing.facts.audit import Audit
@@ -78,8 +79,7 @@ class Facts:
             DefinitionError: UP820 the URL cannot be read, or names an environment variable that is not set.
             EngineError: UP821 the database cannot be reached, or was made by a newer version.
         """
-        folder = root / "data"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = private_folder(root / "data")
         engine = _sqlite(root / DEFAULT_FILE) if url is None else _by_url(url)
         try:
             with engine.begin() as connection:
@@ -139,6 +139,7 @@ class Facts:
 def _sqlite(path: Path) -> Engine:
     if not path.exists():
         os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))  # hashes of passwords are nobody else's business
+    keep_private(path)
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")

@@ -12,6 +12,7 @@ import os
 import shutil
 import tarfile
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -21,13 +22,14 @@ from typing import Final
 import upswing
 from upswing.core.errors import DataError, EngineError, UsageError
 from upswing.core.i18n import text
-from upswing.events.erasure import carry_over, tombstones
+from upswing.core.private import keep_private, private_folder
 from upswing.events.statements import literal, name, statement
 from upswing.events.store import EventStore
 from upswing.facts.clock import now
 from upswing.facts.copying import dump, load
 from upswing.facts.database import DEFAULT_FILE, Facts
 from upswing.facts.secrets import KEY_FILE
+from upswing.server.forgetting import erased_from, forget_again, logs_in
 from upswing.spec.definitions import load_project
 from upswing.workspace.holder import holder_of
 
@@ -36,6 +38,9 @@ MANIFEST: Final = "manifest.json"
 LOG, FACTS, SPOOL, FILES, KEY = "log.duckdb", "facts.jsonl", "spool", "files", KEY_FILE
 _SPOOL_FOLDER: Final = "spool"
 _STEP: Final = 1 << 20
+_TEMPORARY: Final = ".backup."
+_UNDER_WAY: Final[set[str]] = set()
+_UNDER_WAY_LOCK: Final = threading.Lock()
 Reading = Callable[[], AbstractContextManager[EventStore]]
 
 
@@ -111,7 +116,9 @@ def restore(source: Path, root: Path, *, force: bool = False) -> Manifest:
             same name are replaced, other files stay. Who was erased there since stays erased.
 
     Raises:
-        DataError: UP849 the file is no backup, is damaged, or of another version.
+        DataError: UP849 the file is no backup, is damaged, or of another version; UP347 it hashes erased users under
+            another key than the workspace that it would replace.
+        EngineError: UP848 the unpacked log does not take what is in the spool.
         UsageError: UP850 there is a workspace, a server holds it, or its database of facts is in use.
     """
     if root.exists() and any(root.iterdir()) and not force:
@@ -125,7 +132,9 @@ def restore(source: Path, root: Path, *, force: bool = False) -> Manifest:
     with tempfile.TemporaryDirectory(dir=root, prefix=".restoring.") as made:
         work = Path(made)
         manifest = unpack(source, work)
-        if not force:
+        if force:
+            _forget_erased(work, root)
+        else:
             _check_facts_are_empty(work)
         _put_in_place(work, root)
     return manifest
@@ -139,6 +148,42 @@ def checked(source: Path) -> Manifest:
     """
     with tempfile.TemporaryDirectory(dir=source.parent, prefix=f".{source.name}.") as made:
         return unpack(source, Path(made))
+
+
+def temporary_file(root: Path) -> Path:
+    """An empty file in the data folder for a backup that is fetched; to be deleted by `done_with`."""
+    with _UNDER_WAY_LOCK:
+        handle, file = tempfile.mkstemp(suffix=".tar", prefix=_TEMPORARY, dir=root / "data")
+        os.close(handle)
+        path = Path(file)
+        _UNDER_WAY.add(path.name)
+    return path
+
+
+def done_with(path: Path) -> None:
+    """Delete a file of `temporary_file`."""
+    path.unlink(missing_ok=True)
+    with _UNDER_WAY_LOCK:
+        _UNDER_WAY.discard(path.name)
+
+
+def remove_leftovers(root: Path) -> int:
+    """Delete what backups that were cut short left in the data folder: whole copies of the log. How many.
+
+    Backups that this process makes now stay. No other process may serve the workspace.
+    """
+    found = 0
+    with _UNDER_WAY_LOCK:
+        for pattern in (_TEMPORARY + "*", "." + _TEMPORARY + "*"):  # the file itself; the folder it is made in
+            for left in (root / "data").glob(pattern):
+                if any(name in left.name for name in _UNDER_WAY):
+                    continue
+                if left.is_dir() and not left.is_symlink():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink(missing_ok=True)
+                found += 1
+    return found
 
 
 def unpack(source: Path, folder: Path) -> Manifest:
@@ -274,11 +319,11 @@ def _put_in_place(work: Path, root: Path) -> None:
         path.replace(target)
     project = load_project(root)
     log = root / project.engine.path
-    log.parent.mkdir(parents=True, exist_ok=True)
-    key, kept = _forbidden(log)
+    if not log.parent.exists():
+        private_folder(log.parent)
+    keep_private(work / LOG, work / SPOOL, *(work / SPOOL).glob("*"))
     if (work / LOG).exists():
-        for old in (log, log.with_name(log.name + ".wal")):
-            old.unlink(missing_ok=True)
+        log.with_name(log.name + ".wal").unlink(missing_ok=True)  # it belongs to the log that goes
         shutil.rmtree(log.with_suffix(".spine"), ignore_errors=True)
         (work / LOG).replace(log)
     spool = log.parent / _SPOOL_FOLDER
@@ -290,9 +335,6 @@ def _put_in_place(work: Path, root: Path) -> None:
         (root / "data" / KEY_FILE).chmod(0o600)
     with _emptied_facts(root, project.facts) as facts:
         load(facts, work / FACTS)
-    if key is not None and log.exists():
-        with EventStore.open(log) as store:
-            carry_over(store, key, kept)
 
 
 def _check_facts_are_empty(work: Path) -> None:
@@ -309,12 +351,11 @@ def _check_facts_are_empty(work: Path) -> None:
             )
 
 
-def _forbidden(log: Path) -> tuple[str | None, list[tuple[object, ...]]]:
-    """Who was erased from the log that is there now."""
-    if not log.exists():
-        return None, []
-    with EventStore.open(log) as store:
-        return tombstones(store)
+def _forget_erased(work: Path, root: Path) -> None:
+    """Whoever was erased from the log that is there now goes from the unpacked one, while nothing is replaced yet."""
+    project = load_project(work / FILES)
+    known = erased_from(logs_in(root, root / project.engine.path))
+    forget_again(work / LOG, work / SPOOL, known, calendar=project.calendar)
 
 
 @contextmanager

@@ -4,36 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 
 from fastapi import APIRouter, Depends
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 
-from upswing.core.errors import EngineError
 from upswing.core.i18n import text
 from upswing.events.erasure import Erasure, delete_old, erase_user, sweep_quarantine
 from upswing.events.store import EventStore
 from upswing.facts.clock import now
 from upswing.facts.database import Facts
 from upswing.server.audit import facts_of, record
-from upswing.server.intake.service import Intake
-from upswing.server.intake.spool import Place
+from upswing.server.backup import remove_leftovers
+from upswing.server.intake.service import Intake, empty_spool
 from upswing.server.state import needs, state_of
 from upswing.spec.operations import KeepRule
 
 Writing = Callable[[], AbstractContextManager[EventStore]]
 """Gives the log for one transaction; while it is held, nobody else writes."""
-_DRAIN_SECONDS = 300.0
 
 
-def erase_everywhere(writing: Writing, intake: Intake | None, user_id: str, *, for_good: bool = False) -> Erasure:
-    """Erase a user from the log and from what waits for it.
+def erase_everywhere(
+    root: Path, writing: Writing, intake: Intake | None, user_id: str, *, for_good: bool = False
+) -> Erasure:
+    """Erase a user from the log, from what waits for it, and from copies that nobody knows of.
 
     What was acknowledged before goes into the log first, so that nothing of it stays in the spool's files; what comes
     meanwhile meets the tombstone when it is written.
 
     Args:
+        root: folder of the workspace.
         writing: gives the log.
         intake: with the spool; None where no events come in.
         user_id: the user's id, or an alias that never stood for anybody else.
@@ -46,24 +48,8 @@ def erase_everywhere(writing: Writing, intake: Intake | None, user_id: str, *, f
     if intake is not None:
         empty_spool(intake)
     with writing() as store:
-        return erase_user(store, user_id, at=now(), for_good=for_good)
-
-
-def empty_spool(intake: Intake) -> None:
-    """Let the log take everything acknowledged so far, and delete the spool's files that held it.
-
-    Raises:
-        EngineError: UP848 the log does not take it.
-    """
-    intake.spool.rotate()
-    begun = intake.spool.durable.segment
-    if not intake.writer.drain(_DRAIN_SECONDS):
-        raise EngineError(
-            text("the log does not take the events that wait for it"),
-            code="UP848",
-            hint=intake.problem(),
-        )
-    intake.spool.release(Place(begun, 0))
+        found = erase_user(store, user_id, at=now(), for_good=for_good)
+    return replace(found, leftovers=remove_leftovers(root))
 
 
 def apply_keep_rules(writing: Writing, rules: list[KeepRule]) -> dict[str, int]:
@@ -94,7 +80,7 @@ def router() -> APIRouter:
     def erase(request: Request, wish: Wish) -> dict[str, object]:
         state = state_of(request)
         intake = state.intake if isinstance(state.intake, Intake) else None
-        report = erase_everywhere(state.storage.writing, intake, wish.user, for_good=wish.for_good)
+        report = erase_everywhere(state.root, state.storage.writing, intake, wish.user, for_good=wish.for_good)
         state.storage.refresh()
         state.questions.forget()
         note(facts_of(request), report, lambda target: record(request, "users.erase", target))

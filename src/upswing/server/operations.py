@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -96,9 +93,7 @@ def _router() -> APIRouter:
     @found.post("/backup", summary=text("The whole workspace as one file").message, response_class=FileResponse)
     def make_backup(request: Request, wish: Annotated[BackupWish, Depends(_wish)]) -> FileResponse:
         state, facts = state_of(request), facts_of(request)
-        handle, file = tempfile.mkstemp(suffix=".tar", prefix=".backup.", dir=state.root / "data")
-        os.close(handle)
-        path = Path(file)
+        path = backup.temporary_file(state.root)
         try:
             with _ONE_BACKUP:
                 manifest = backup.back_up(
@@ -106,11 +101,14 @@ def _router() -> APIRouter:
                     secret_key=wish.secret_key,
                 )  # fmt: skip
         except BaseException:
-            path.unlink(missing_ok=True)
+            backup.done_with(path)
             raise
         record(request, "backup", manifest.project)
         return FileResponse(
-            path, media_type="application/x-tar", filename="upswing-backup.tar", background=BackgroundTask(path.unlink)
+            path,
+            media_type="application/x-tar",
+            filename="upswing-backup.tar",
+            background=BackgroundTask(backup.done_with, path),
         )
 
     return found

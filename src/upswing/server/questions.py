@@ -45,6 +45,7 @@ class _Run:
 
     key: str | None
     verb: str
+    generation: int
     future: Future[Result] = field(default_factory=Future)
     watch: Watch = field(default_factory=Watch)
     jobs: set[str] = field(default_factory=set)
@@ -133,6 +134,7 @@ class Questions:
         self._jobs: dict[str, Job] = {}
         self._finished: OrderedDict[_Run, int] = OrderedDict()
         self._bytes = 0
+        self._generation = 0
         self._asked: OrderedDict[str, Asked] = OrderedDict()
 
     def ask(
@@ -152,6 +154,7 @@ class Questions:
         Raises:
             TooManyError: UP807 too many wait.
         """
+        generation = self._generation  # before the moment: what is computed of a log before `forget` is known by it
         if fresh or change:
             self._storage.refresh()
         moment = self._storage.moment()
@@ -168,7 +171,7 @@ class Questions:
             if self._open >= self._settings.question_threads + self._settings.question_queue:
                 raise TooManyError(text("too many questions are waiting"), retry_after=2)
             self._open += 1
-            run = _Run(key, verb.name)
+            run = _Run(key, verb.name, generation)
             run.future.set_running_or_notify_cancel()  # one asker who goes away must not end it for the others
             if key is not None:
                 self._by_key[key] = run
@@ -218,8 +221,11 @@ class Questions:
             job.run.watch.cancel()
 
     def forget(self) -> None:
-        """Drop every answer that is kept, e.g. because somebody in it was erased; questions under way go on."""
+        """Drop every answer that is kept, e.g. because somebody in it was erased. Questions under way go on for those who
+        wait for them now; their answers are not kept.
+        """
         with self._lock:
+            self._generation += 1
             for run in list(self._finished):
                 for job_id in run.jobs:
                     self._jobs.pop(job_id, None)
@@ -285,11 +291,17 @@ class Questions:
         size = _SMALL + (_size(result) if result is not None else 0)
         with self._lock:
             self._open -= 1
-            if (error is not None or size > self._settings.cache_bytes) and run.key is not None:
-                self._by_key.pop(run.key, None)
-            self._finished[run] = size
-            self._bytes += size
-            self._forget_oldest(run)
+            outdated = run.generation != self._generation
+            dropped = error is not None or outdated or size > self._settings.cache_bytes
+            if dropped and run.key is not None and self._by_key.get(run.key) is run:
+                del self._by_key[run.key]
+            if outdated:
+                for job_id in run.jobs:
+                    self._jobs.pop(job_id, None)
+            else:
+                self._finished[run] = size
+                self._bytes += size
+                self._forget_oldest(run)
         self._observations.questions.labels(run.verb, outcome).inc()
         self._observations.question_seconds.labels(run.verb).observe(run.finished - (run.started or run.finished))
         if error is not None:

@@ -20,10 +20,11 @@ import duckdb
 
 from upswing.core.errors import EngineError, UpswingError
 from upswing.core.i18n import text
+from upswing.core.private import keep_private
 from upswing.engines.duckdb import connect
 from upswing.engines.live import LiveLog, LogRewrittenError
 from upswing.engines.open import open_engine
-from upswing.engines.source import attach
+from upswing.engines.source import attach_log
 from upswing.events.log import EventLog
 from upswing.events.store import EventStore
 from upswing.server.observe import LOG
@@ -100,10 +101,11 @@ class Storage:
         project = load_project(root)
         if project.engine.type != "duckdb" or project.engine.url is not None or project.source is not None:
             return cls(root, project, None)
+        keep_private(root / "data")
         path = root / project.engine.path
         instance = connect(path.parent, memory_limit=project.engine.memory)
         try:
-            attach(instance, path, read_only=False)
+            attach_log(instance, path, read_only=False)
         except EngineError:
             instance.close()
             raise
@@ -266,7 +268,7 @@ class Storage:
                 self._instance.close()
                 self._instance = connect(self.log_path.parent, memory_limit=self.project.engine.memory)
                 self._live = self._read_from(self._instance)
-            attach(self._instance, self.log_path, read_only=False)
+            attach_log(self._instance, self.log_path, read_only=False)
             LOG.warning("the engine had given the log up; it is open again")
             return True
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from upswing.core.errors import EngineError, UsageError
 from upswing.core.i18n import set_locale, text
+from upswing.core.private import keep_private, private_folder
 from upswing.spec.base import UNNAMED, Definition
 from upswing.spec.definitions import PROJECT_FILE, Definitions, load_project
 from upswing.spec.files import write_yaml
@@ -73,7 +74,7 @@ class OpenWorkspace:
         if project.engine.type == "duckdb" and project.source is None:
             from upswing.events.store import EventStore
 
-            (root / "data").mkdir(exist_ok=True)
+            private_folder(root / "data")
             EventStore.create(workspace.log_path).close()
         return workspace
 
@@ -161,6 +162,7 @@ class OpenWorkspace:
 
         self._require_own_log()
         self.close()
+        keep_private(self.root / "data")
         return EventStore.open(self.log_path, memory=self.project.engine.memory)
 
     def _resolver(self) -> SegmentResolver:

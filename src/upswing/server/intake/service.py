@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from upswing.core.calendar import Calendar
+from upswing.core.errors import EngineError
+from upswing.core.i18n import text
 from upswing.server.intake.clock import now
 from upswing.server.intake.events import Delivery
 from upswing.server.intake.limits import InFlight, Limits, Rates
-from upswing.server.intake.spool import Spool
+from upswing.server.intake.spool import Place, Spool
 from upswing.server.intake.writer import OpenLog, Writer
+
+_DRAIN_SECONDS: Final = 300.0
 
 
 @dataclass(slots=True)
@@ -104,3 +109,20 @@ class Intake:
     def problem(self) -> str | None:
         """Why events do not reach the log at the moment; None if they do."""
         return self.writer.progress.problem
+
+
+def empty_spool(intake: Intake) -> None:
+    """Let the log take everything acknowledged so far, and delete the spool's files that held it.
+
+    Raises:
+        EngineError: UP848 the log does not take it.
+    """
+    intake.spool.rotate()
+    begun = intake.spool.durable.segment
+    if not intake.writer.drain(_DRAIN_SECONDS):
+        raise EngineError(
+            text("the log does not take the events that wait for it"),
+            code="UP848",
+            hint=intake.problem(),
+        )
+    intake.spool.release(Place(begun, 0))

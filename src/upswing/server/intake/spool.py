@@ -27,6 +27,7 @@ from typing import Final
 
 from upswing.core.errors import EngineError
 from upswing.core.i18n import text
+from upswing.core.private import private_folder
 from upswing.server.errors import ServerError
 from upswing.server.intake.refusals import busy, cannot_write, stopping
 
@@ -109,7 +110,7 @@ class Spool:
     ) -> None:
         self.folder, self.max_bytes, self.segment_bytes, self.reserve = folder, max_bytes, segment_bytes, reserve
         self._sync = os.fdatasync if fsync and hasattr(os, "fdatasync") else (os.fsync if fsync else _no_sync)
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         self._held = _held(folder)
         self.id = _own_id(folder)
         numbers = _segments(folder)
