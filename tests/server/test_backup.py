@@ -391,3 +391,53 @@ def _all_events(root: Path) -> list[str]:
     intake.close()
     with EventStore.open(root / "data" / "events.duckdb") as store:
         return [str(i) for (i,) in store.rows("SELECT event_id FROM events")]
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2])
+def test_what_is_sent_after_a_restore_is_never_taken_for_what_the_log_has(
+    tmp_path: Path, turns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the copies of spool and log the log takes more, also from segments that the spool's copy does not have."""
+    root, file = tmp_path / "w", tmp_path / "b.tar"
+    Workspace.create(root).close()
+
+    def send(intake: Intake, ids: range) -> None:
+        delivery = Delivery(now())
+        for i in ids:
+            delivery.event(
+                0, {}, user=f"u{i}", event="pay", at=delivery.received, event_id=f"id{i}", values={"": {"n": i}}
+            )
+        frame = delivery.frame()
+        assert frame is not None
+        intake.spool.append(frame).result()
+
+    def opened(where: Path) -> Intake:
+        intake = Intake.open(where / "data" / "spool", where / "data" / "events.duckdb", calendar=UTC)
+        intake.start()
+        return intake
+
+    def meanwhile(spool: Path, target: Path) -> None:
+        copying(spool, target)
+        intake = opened(root)
+        for turn in range(turns):
+            intake.spool.rotate()
+            send(intake, range(10 * turn + 10, 10 * turn + 20))
+        assert intake.writer.drain(60)
+        intake.close()
+
+    intake = opened(root)
+    send(intake, range(10))
+    intake.close()
+    copying = backup._copy_spool
+    monkeypatch.setattr(backup, "_copy_spool", meanwhile)
+    saved(root, file)
+    restored = tmp_path / "again"
+    restore(file, restored)
+    for start in range(2):
+        intake = opened(restored)
+        send(intake, range(100 + 50 * start, 150 + 50 * start))
+        assert intake.writer.drain(60)
+        assert intake.problem() is None
+        intake.close()
+    with EventStore.open(restored / "data" / "events.duckdb") as store:
+        assert store.count("SELECT count(*) FROM events") == 10 + 10 * turns + 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ from upswing.server.intake.clock import now
 from upswing.server.intake.events import Delivery
 from upswing.server.intake.limits import InFlight, Limits, Rates
 from upswing.server.intake.spool import Place, Spool
-from upswing.server.intake.writer import OpenLog, Writer
+from upswing.server.intake.writer import OpenLog, Writer, place_in
 
 _DRAIN_SECONDS: Final = 300.0
 
@@ -76,7 +77,7 @@ class Intake:
             EngineError: UP874 another process has the spool.
         """
         sizes = limits or Limits()
-        spool = Spool(folder, max_bytes=spool_bytes)
+        spool = Spool(folder, max_bytes=spool_bytes, taken=partial(place_in, log))
         writer = Writer(spool, log, calendar=calendar, log_properties=sizes.log_properties)
         return cls(spool, writer, calendar=calendar, limits=sizes)
 

@@ -83,6 +83,9 @@ class Spool:
         fsync: False only for tests of speed: a power cut may then lose what was acknowledged.
         segment_bytes: a segment is full at this size.
         reserve: bytes of the disk that are left for the log, which fares worse than a spool when the disk is full.
+        taken: tells the place that the log knows of the spool with an id. The first segment that is written lies beyond
+            it, also where the files are older than the log (a restored backup, a copied disk): a new frame at a place
+            that the log has passed would count as taken and be lost.
 
     Raises:
         OSError: the folder cannot be made or read.
@@ -107,6 +110,7 @@ class Spool:
         fsync: bool = True,
         segment_bytes: int = 32 << 20,
         reserve: int = 256 << 20,
+        taken: Callable[[str], Place | None] | None = None,
     ) -> None:
         self.folder, self.max_bytes, self.segment_bytes, self.reserve = folder, max_bytes, segment_bytes, reserve
         self._sync = os.fdatasync if fsync and hasattr(os, "fdatasync") else (os.fsync if fsync else _no_sync)
@@ -128,7 +132,13 @@ class Spool:
         self._segment = numbers[-1] if numbers else 0
         self._descriptor = -1
         self.durable = Place(0, 0)
-        self._open_next()
+        try:
+            if taken is not None and (known := taken(self.id)) is not None:
+                self._segment = max(self._segment, known.segment)
+            self._open_next()
+        except BaseException:
+            self._let_go()
+            raise
         self._thread = threading.Thread(target=self._write_on, name="intake-spool", daemon=True)
         self._thread.start()
 
@@ -162,12 +172,7 @@ class Spool:
             self._wake.notify_all()
             self._grown.notify_all()
         self._thread.join()
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-        if self._held >= 0:
-            os.close(self._held)
-            self._held = -1
+        self._let_go()
 
     # -- reading --------------------------------------------------------------------------------------------------
 
@@ -241,12 +246,6 @@ class Spool:
         """
         if place is None:
             return self.first
-        with self._lock:
-            behind = place.segment > self._segment
-        if behind:  # the spool's files are older than the log: their frames are in it already
-            with self._lock:
-                self._segment = place.segment
-            self.rotate()
         start = max(self.first, place)
         self.release(start)
         return start
@@ -258,6 +257,14 @@ class Spool:
             return self._backlog() + self._waiting_bytes
 
     # -- inside ---------------------------------------------------------------------------------------------------
+
+    def _let_go(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        if self._held >= 0:
+            os.close(self._held)
+            self._held = -1
 
     def _backlog(self) -> int:
         return self._bytes_after(self.first)

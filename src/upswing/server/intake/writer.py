@@ -279,6 +279,17 @@ def _import(store: EventStore, batch: Batch, calendar: Calendar, inside: Callabl
     return import_staged(store, stage(store, batch), mapping=MAPPING, calendar=calendar, inside=inside)
 
 
+def place_in(log: Path | OpenLog, spool: str) -> Place | None:
+    """The place up to which a log has taken a spool; None where it knows nothing of it."""
+    if isinstance(log, Path):
+        if not log.exists():
+            return None
+        with EventStore.open(log) as store:
+            return _known_place(store, spool)
+    with log() as store:
+        return _known_place(store, spool)
+
+
 def _known_place(store: EventStore, spool: str) -> Place | None:
     with store.transaction():
         for table in _TABLES:
