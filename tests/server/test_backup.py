@@ -441,3 +441,31 @@ def test_what_is_sent_after_a_restore_is_never_taken_for_what_the_log_has(
         intake.close()
     with EventStore.open(restored / "data" / "events.duckdb") as store:
         assert store.count("SELECT count(*) FROM events") == 10 + 10 * turns + 100
+
+
+@pytest.mark.parametrize("path", ["{elsewhere}/events.duckdb", "../elsewhere/events.duckdb"])
+def test_a_restore_writes_and_deletes_nothing_outside_its_folder(tmp_path: Path, path: str) -> None:
+    """The production's log lies on another disk; whoever restores to have a look must not replace it."""
+    root, elsewhere, file = tmp_path / "w", tmp_path / "elsewhere", tmp_path / "b.tar"
+    made(root)
+    (elsewhere / "spool").mkdir(parents=True)
+    (root / "data" / "events.duckdb").rename(elsewhere / "events.duckdb")
+    with (root / "upswing.yml").open("a", encoding="utf-8") as settings:
+        settings.write(f"engine: {{path: '{path.format(elsewhere=elsewhere)}', memory: 1GB}}\n")
+    with Facts.open(root) as facts, EventStore.open(elsewhere / "events.duckdb") as store:
+        back_up(root, file, reading=lambda: _same(store), facts=facts)
+    (elsewhere / "spool" / "mine.txt").write_text("mine")
+    before = (elsewhere / "events.duckdb").read_bytes()
+    said: list[object] = []
+    restore(file, tmp_path / "again", say=said.append)
+    assert (elsewhere / "spool" / "mine.txt").read_text() == "mine"
+    assert (elsewhere / "events.duckdb").read_bytes() == before
+    assert str(tmp_path / "again" / "data" / "events.duckdb") in str(said[0])
+    with Workspace.open(tmp_path / "again") as back, Workspace.open(root) as there:
+        assert back.project.engine.memory == "1GB"
+        assert back.log.schema.n_events == there.log.schema.n_events > 0
+    restore(file, root, force=True, say=said.append)  # the workspace that has it there
+    assert len(said) == 1
+    assert not (elsewhere / "spool" / "mine.txt").exists()
+    with Workspace.open(root) as there:
+        assert there.log.schema.n_events > 0

@@ -342,7 +342,7 @@ def restore(workspace_dir: Path | None, file: Path, force: bool, as_json: bool) 
     from upswing.server.backup import restore as bring_back
 
     root = workspace_dir or Path()
-    manifest = bring_back(file, root, force=force)
+    manifest = bring_back(file, root, force=force, say=None if as_json else say)
     with _facts(root) as (facts, _):
         facts.audit.record("local", "restore", manifest.project)
     _answer(manifest.to_dict(), as_json, text("restored: {folder}", folder=root))

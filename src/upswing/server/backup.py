@@ -13,7 +13,7 @@ import shutil
 import tarfile
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -21,7 +21,7 @@ from typing import Final
 
 import upswing
 from upswing.core.errors import DataError, EngineError, UsageError
-from upswing.core.i18n import text
+from upswing.core.i18n import Text, text
 from upswing.core.private import keep_private, private_folder
 from upswing.events.statements import literal, name, statement
 from upswing.events.store import EventStore
@@ -30,7 +30,9 @@ from upswing.facts.copying import dump, load
 from upswing.facts.database import DEFAULT_FILE, Facts
 from upswing.facts.secrets import KEY_FILE
 from upswing.server.forgetting import erased_from, forget_again, logs_in
-from upswing.spec.definitions import load_project
+from upswing.spec.definitions import PROJECT_FILE, load_project
+from upswing.spec.files import edit_yaml
+from upswing.spec.project import EngineSpec
 from upswing.workspace.holder import holder_of
 
 FORMAT: Final = 1
@@ -106,14 +108,16 @@ def back_up(root: Path, target: Path, *, reading: Reading | None, facts: Facts, 
     return manifest
 
 
-def restore(source: Path, root: Path, *, force: bool = False) -> Manifest:
-    """Make a workspace from a backup. Nothing is touched before the whole backup is checked.
+def restore(source: Path, root: Path, *, force: bool = False, say: Callable[[Text], object] | None = None) -> Manifest:
+    """Make a workspace from a backup. Nothing is touched before the whole backup is checked, and nothing outside the folder:
+    a log that the backup names elsewhere comes to its usual place inside, unless the workspace that is replaced has it there.
 
     Args:
         source: the file.
         root: folder of the workspace to be.
         force: put it in the place of a workspace that is there: its log, spool and run-time facts go, definitions of the
             same name are replaced, other files stay. Who was erased there since stays erased.
+        say: told where the log went, if not where the backup's settings say.
 
     Raises:
         DataError: UP849 the file is no backup, is damaged, or of another version; UP347 it hashes erased users under
@@ -132,6 +136,8 @@ def restore(source: Path, root: Path, *, force: bool = False) -> Manifest:
     with tempfile.TemporaryDirectory(dir=root, prefix=".restoring.") as made:
         work = Path(made)
         manifest = unpack(source, work)
+        if _kept_inside(work, root) and say is not None:
+            say(text("the log was elsewhere; here it is {file}", file=root / EngineSpec().path))
         if force:
             _forget_erased(work, root)
         else:
@@ -335,6 +341,28 @@ def _put_in_place(work: Path, root: Path) -> None:
         (root / "data" / KEY_FILE).chmod(0o600)
     with _emptied_facts(root, project.facts) as facts:
         load(facts, work / FACTS)
+
+
+def _kept_inside(work: Path, root: Path) -> bool:
+    """Whether the unpacked settings had to be changed, so that the log comes to lie under `root`."""
+    inside = Path(os.path.normpath(root.absolute()))
+
+    def place(path: str) -> Path:  # by its words: links inside the folder are its owner's
+        return Path(os.path.normpath(inside / path))
+
+    wanted = place(load_project(work / FILES).engine.path)
+    if wanted.is_relative_to(inside):
+        return False
+    if (root / PROJECT_FILE).is_file() and place(load_project(root).engine.path) == wanted:
+        return False
+
+    def change(project: MutableMapping[str, object]) -> None:
+        engine = project.get("engine")
+        if isinstance(engine, MutableMapping):
+            engine.pop("path", None)
+
+    edit_yaml(work / FILES / PROJECT_FILE, change)
+    return True
 
 
 def _check_facts_are_empty(work: Path) -> None:
