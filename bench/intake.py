@@ -218,7 +218,7 @@ def flat(event: dict[str, object]) -> dict[str, object]:
 
 def wait_for_log(port: int, total: int) -> None:
     for _ in range(6000):
-        if gauge(port, "upswing_intake_written_events") >= total:
+        if gauge(port, "upswing_intake_written_events_total") >= total:
             return
         time.sleep(0.1)
     raise TimeoutError("the log does not get the events")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 
 from tests.server.workspaces import copied, serving
 from upswing.core.errors import UsageError
+from upswing.facts.database import Facts
 from upswing.server.bodies import unpack
 from upswing.server.errors import BadRequestError, TooLargeError
 from upswing.server.headers import SAFE_HEADERS, language_of
@@ -43,13 +45,50 @@ def test_health(client: httpx.Client) -> None:
     assert (failing.status_code, failing.json()["checks"]["disk"]) == (503, "full")
 
 
+def test_strangers_are_told_no_more_than_a_code(demo: Path, tmp_path: Path) -> None:
+    root = copied(demo, tmp_path / "ws")
+    with Facts.open(root) as facts:
+        lin = facts.people.add("lin@example.com", role="admin", password="correct horse battery")
+        token = facts.tokens.new(lin, label="t")[0]
+    with serving(root) as client:
+        ready = client.app.state.upswing.ready  # type: ignore[attr-defined]
+        ready["disk"] = lambda: "UP872 cannot write /srv/secret/place"
+
+        def broken() -> str | None:
+            raise ZeroDivisionError("/srv/secret/place")
+
+        ready["more"] = broken
+        told = client.get("/readyz")
+        assert told.status_code == 503
+        assert (told.json()["checks"]["disk"], told.json()["checks"]["more"]) == ("UP872", "UP800")
+        known = client.get("/readyz", headers={"Authorization": f"Bearer {token}"})
+        assert known.json()["checks"]["disk"] == "UP872 cannot write /srv/secret/place"
+
+
+def test_a_stack_has_places_and_no_words() -> None:
+    def fails(value: str) -> None:
+        raise ValueError(f"cannot read {value}")
+
+    try:
+        try:
+            fails("u-secret")
+        except ValueError as error:
+            raise UsageError("asked for u-secret", code="UP604") from error
+    except UsageError:
+        line = JsonLines().format(logging.LogRecord("x", 40, "p", 1, "it failed", None, sys.exc_info()))
+    assert "u-secret" not in line
+    stack = json.loads(line)["stack"]
+    assert [(one["type"], one.get("code")) for one in stack] == [("UsageError", "UP604"), ("ValueError", None)]
+    assert stack[1]["at"][-1].endswith(" fails")
+
+
 def test_metrics_count_requests_and_questions(client: httpx.Client) -> None:
     client.get("/api/v1/funnel/activation?limit=7")
     client.get("/api/v1/funnel/activation?limit=7")
     said = client.get("/metrics").text
     assert 'upswing_http_requests_total{method="GET",route="/api/v1/funnel/{name}",status="200"}' in said
     assert 'upswing_questions_total{outcome="kept",verb="funnel"}' in said
-    assert "upswing_intake_accepted_events" in said
+    assert "# TYPE upswing_intake_accepted_events_total counter" in said
     assert "activation" not in said  # routes, not what people asked
 
 
@@ -197,3 +236,13 @@ def test_beyond_loopback_somebody_has_to_sign_in(host: str, own: bool) -> None:
     else:
         with pytest.raises(UsageError):
             settings.require_sign_in(configured=False)
+
+
+def test_a_further_name_means_beyond_loopback() -> None:
+    """A proxy passes the world on to the loopback: without sign-in everybody would be an administrator."""
+    settings = ServerSettings(hosts=("growth.example.com",))
+    assert settings.bound_to_loopback
+    assert not settings.loopback
+    settings.require_sign_in(configured=True)
+    with pytest.raises(UsageError, match=r"growth\.example\.com"):
+        settings.require_sign_in(configured=False)

@@ -13,6 +13,7 @@ import shutil
 import tarfile
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ LOG, FACTS, SPOOL, FILES, KEY = "log.duckdb", "facts.jsonl", "spool", "files", K
 _SPOOL_FOLDER: Final = "spool"
 _STEP: Final = 1 << 20
 _TEMPORARY: Final = ".backup."
+_RESTORING: Final = ".restoring."
+_A_RESTORE_TAKES: Final = 3600.0
 _UNDER_WAY: Final[set[str]] = set()
 _UNDER_WAY_LOCK: Final = threading.Lock()
 Reading = Callable[[], AbstractContextManager[EventStore]]
@@ -133,7 +136,7 @@ def restore(source: Path, root: Path, *, force: bool = False, say: Callable[[Tex
     if holder_of(root) is not None:
         raise UsageError(text("a server holds '{folder}'", folder=root), code="UP850", hint=text("stop it first"))
     root.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root, prefix=".restoring.") as made:
+    with tempfile.TemporaryDirectory(dir=root, prefix=_RESTORING) as made:
         work = Path(made)
         manifest = unpack(source, work)
         if _kept_inside(work, root) and say is not None:
@@ -174,11 +177,16 @@ def done_with(path: Path) -> None:
 
 
 def remove_leftovers(root: Path) -> int:
-    """Delete what backups that were cut short left in the data folder: whole copies of the log. How many.
+    """Delete what backups and restores that were cut short left: whole copies of the log. How many.
 
-    Backups that this process makes now stay. No other process may serve the workspace.
+    Backups that this process makes now stay. No other process may serve the workspace. What a restore unpacked goes an hour
+    after it was begun: it is not locked.
     """
     found = 0
+    for left in root.glob(_RESTORING + "*"):
+        if time.time() - left.stat().st_mtime > _A_RESTORE_TAKES:
+            shutil.rmtree(left, ignore_errors=True)
+            found += 1
     with _UNDER_WAY_LOCK:
         for pattern in (_TEMPORARY + "*", "." + _TEMPORARY + "*"):  # the file itself; the folder it is made in
             for left in (root / "data").glob(pattern):

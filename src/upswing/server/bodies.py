@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import zlib
+from collections.abc import Callable
 from typing import Final
 
 from starlette.requests import Request
 
 from upswing.core.i18n import text
-from upswing.server.errors import BadRequestError, TooLargeError
+from upswing.server.errors import BadRequestError, TooLargeError, TooSlowError
 
 MOST_TIMES_LARGER: Final = 1000
 """Zlib cannot pack better than about 1 : 1030; a higher ratio than this over a large body is a bomb."""
 _STEP: Final = 1 << 16
+_CONSTANTS: Final = frozenset(["NaN", "Infinity", "-Infinity"])
 
 
-async def read_body(request: Request, *, limit: int, unpacked: int | None = None) -> bytes:
+async def read_body(
+    request: Request,
+    *,
+    limit: int,
+    unpacked: int | None = None,
+    seconds: float | None = None,
+    grow: Callable[[int], object] | None = None,
+) -> bytes:
     """The body of a request, unpacked if it says it is packed.
 
     Args:
         request: as it came; its body must not have been read.
         limit: most bytes over the wire; what is declared is refused before anything is read.
         unpacked: most bytes after unpacking; 8 times `limit` if absent.
+        seconds: how long the whole body may take; any time if absent.
+        grow: told of bytes as they are held; it may refuse.
 
     Raises:
+        TooSlowError: UP875 it took longer.
         TooLargeError: UP804 more than that.
         BadRequestError: UP801 a packing that is not known or broken.
     """
@@ -33,13 +46,22 @@ async def read_body(request: Request, *, limit: int, unpacked: int | None = None
         raise too_large(limit)
     parts: list[bytes] = []
     size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise too_large(limit)
-        parts.append(part)
+    try:
+        async with asyncio.timeout(seconds):
+            async for part in request.stream():
+                size += len(part)
+                if size > limit:
+                    raise too_large(limit)
+                if grow is not None:
+                    grow(len(part))
+                parts.append(part)
+    except TimeoutError:
+        raise too_slow(seconds) from None
     packing = request.headers.get("content-encoding", "identity").strip().lower()
-    return unpack(b"".join(parts), packing, limit=8 * limit if unpacked is None else unpacked)
+    body = unpack(b"".join(parts), packing, limit=8 * limit if unpacked is None else unpacked)
+    if grow is not None:
+        grow(max(0, len(body) - size))
+    return body
 
 
 def unpack(body: bytes, packing: str, *, limit: int) -> bytes:
@@ -79,8 +101,18 @@ def read_json(body: bytes) -> object:
     """
     try:
         return json.loads(body, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise BadRequestError(text("the body is not JSON: {reason}", reason=text("it is nested too deeply"))) from None
+    except UnicodeDecodeError as error:
+        why = text("byte {n} is not UTF-8: {byte}", n=f"{error.start:,}", byte=f"0x{body[error.start]:02x}")
+        raise BadRequestError(text("the body is not JSON: {reason}", reason=why)) from None
+    except json.JSONDecodeError as error:
         raise BadRequestError(text("the body is not JSON: {reason}", reason=str(error)[:200])) from None
+    except ValueError as error:
+        number = str(error)
+        named = text("'{name}' is no JSON number", name=number)
+        why = named if number in _CONSTANTS else text("a number has too many digits")  # thousands: Python refuses them
+        raise BadRequestError(text("the body is not JSON: {reason}", reason=why)) from None
 
 
 def _no_constant(name: str) -> object:
@@ -120,4 +152,11 @@ def too_large(limit: int) -> TooLargeError:
     """The error for more than `limit` bytes."""
     return TooLargeError(
         text("the body is larger than {n} bytes", n=f"{limit:,}"), hint=text("send it in several parts")
+    )
+
+
+def too_slow(seconds: float | None) -> TooSlowError:
+    """The error for a body that did not come in time; the connection ends with it."""
+    return TooSlowError(
+        text("the body did not come within {n} s", n=f"{seconds or 0:g}"), code="UP875", headers={"Connection": "close"}
     )

@@ -61,6 +61,13 @@ class MethodNotAllowedError(ServerError):
     default_code = "UP803"
 
 
+class TooSlowError(ServerError):
+    """The request took too long to arrive."""
+
+    status = 408
+    default_code = "UP875"
+
+
 class ConflictError(ServerError):
     """What is there now does not allow it."""
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from upswing.server.state import needs, state_of
+from upswing.core.errors import UpswingError
+from upswing.server.observe import LOG
+from upswing.server.state import current_person, needs, state_of
 
 router = APIRouter(include_in_schema=False)
 
@@ -19,9 +23,11 @@ async def healthz() -> JSONResponse:
 
 @router.get("/readyz")
 def readyz(request: Request) -> JSONResponse:
-    """Every part can do its work; 503 with the reasons otherwise."""
-    reasons = {name: check() for name, check in state_of(request).ready.items()}
-    failed = {name: reason for name, reason in reasons.items() if reason is not None}
+    """Every part can do its work; 503 otherwise. The reasons, which may name files, are for who has signed in."""
+    reasons = {name: _reason(check) for name, check in state_of(request).ready.items()}
+    failed = any(reason is not None for reason in reasons.values())
+    if current_person(request) is None:
+        reasons = {name: None if reason is None else reason.partition(" ")[0] for name, reason in reasons.items()}
     return JSONResponse({"ok": not failed, "checks": reasons}, status_code=503 if failed else 200)
 
 
@@ -32,3 +38,14 @@ def metrics(request: Request) -> Response:
     if not state.settings.metrics_open:
         needs("admin")(request)
     return Response(state.observations.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _reason(check: Callable[[], str | None]) -> str | None:
+    """Why a part cannot work, its code first; an error of ours that nobody foresaw has none."""
+    try:
+        return check()
+    except UpswingError as error:
+        return str(error)
+    except Exception as error:
+        LOG.error("a check of readiness failed", exc_info=error)
+        return "UP800"

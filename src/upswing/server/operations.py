@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, FastAPI
@@ -21,6 +22,7 @@ from upswing.facts.database import Facts
 from upswing.server import backup, erasure, schedule
 from upswing.server.audit import ITSELF, facts_of, record
 from upswing.server.notify.outbox import Notifier
+from upswing.server.observe import note
 from upswing.server.rounds import add_rounds
 from upswing.server.schedule import Run, Schedule
 from upswing.server.state import ServerState, needs, state_of
@@ -40,11 +42,19 @@ def add_operations(app: FastAPI, state: ServerState, facts: Facts) -> Schedule:
     found.add("tidy", Duration(DAY), lambda run: _tidy(state, facts, run))
     found.add("alerts", Duration(MINUTE), lambda run: _deliver(state, facts, run))
     add_rounds(found, state, facts)
+    state.on_start.append(lambda: _remove_leftovers(state.root))
     state.on_start.append(found.start)
     state.on_stop.append(found.stop)
     for router in (_router(), schedule.router(found), erasure.router()):
         app.include_router(router)
     return found
+
+
+def _remove_leftovers(root: Path) -> None:
+    """No backup can be under way in another process: this one holds the workspace."""
+    removed = backup.remove_leftovers(root)
+    if removed:
+        note("leftovers of interrupted backups were deleted", number=removed)
 
 
 def _tidy(state: ServerState, facts: Facts, run: Run) -> None:

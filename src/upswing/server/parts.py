@@ -37,8 +37,8 @@ def _mount_intake(app: FastAPI, state: ServerState, facts: Facts) -> None:
     state.on_stop.append(intake.close)
     state.ready["intake"] = intake.problem
     seen, counts, progress = state.observations, intake.counts, intake.writer.progress
-    seen.gauge("upswing_intake_accepted_events", "Events acknowledged since the start.", lambda: counts.accepted)
-    seen.gauge("upswing_intake_refused_events", "Events set aside since the start.", lambda: counts.set_aside)
-    seen.gauge("upswing_intake_refused_requests", "Requests turned away.", lambda: counts.turned_away)
-    seen.gauge("upswing_intake_written_events", "Events in the log since the start.", lambda: progress.events)
-    seen.gauge("upswing_intake_duplicate_events", "Events that the log had already.", lambda: progress.duplicates)
+    seen.count("upswing_intake_accepted_events", "Events acknowledged since the start.", lambda: counts.accepted)
+    seen.count("upswing_intake_refused_events", "Events set aside since the start.", lambda: counts.set_aside)
+    seen.count("upswing_intake_refused_requests", "Requests turned away.", lambda: counts.turned_away)
+    seen.count("upswing_intake_written_events", "Events in the log since the start.", lambda: progress.events)
+    seen.count("upswing_intake_duplicate_events", "Events that the log had already.", lambda: progress.duplicates)

@@ -46,12 +46,19 @@ class ServerSettings:
 
     @property
     def loopback(self) -> bool:
-        """Whether only this machine can reach the server.
+        """Whether only this machine can reach the server. A further name means that somebody passes requests on to it.
 
         Examples:
             >>> ServerSettings(host="127.0.0.1").loopback, ServerSettings(host="0.0.0.0").loopback
             (True, False)
+            >>> ServerSettings(hosts=("growth.example.com",)).loopback
+            False
         """
+        return self.bound_to_loopback and not self.hosts
+
+    @property
+    def bound_to_loopback(self) -> bool:
+        """Whether the server listens on this machine only, whoever passes requests on to it."""
         if self.host == "localhost":
             return True
         try:
@@ -67,7 +74,10 @@ class ServerSettings:
         """
         if not self.loopback and not configured:
             raise UsageError(
-                text("'{host}' can be reached from other machines, and nobody has to sign in", host=self.host),
+                text(
+                    "'{host}' can be reached from other machines, and nobody has to sign in",
+                    host=(*self.hosts, self.host)[0],
+                ),
                 code="UP650",
                 hint=text(
                     "make the first administrator: upswing people add EMAIL --role admin; or listen on 127.0.0.1"

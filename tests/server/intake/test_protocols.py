@@ -340,7 +340,7 @@ def test_bad_line_is_set_aside_alone() -> None:
 
 @pytest.mark.parametrize(
     ("body", "place"), [(b'[{"a": 1},\n {"b" 2}]', "line 2 column 7"), (b"[1, NaN]", "NaN"), (b'["\xff"]', "0xff"),
-                        (b"[" * 100_000, "recursion")]
+                        (b"[" * 100_000, "nested"), (b"9" * 10_000, "digits")]
 )  # fmt: skip
 def test_body_that_cannot_be_read_names_the_place(body: bytes, place: str) -> None:
     with pytest.raises(ServerError) as refused:

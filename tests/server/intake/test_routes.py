@@ -6,7 +6,9 @@ import base64
 import gzip
 import json
 import os
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -222,11 +224,60 @@ def test_full_disk_is_told_and_nothing_acknowledged_is_lost(tmp_path: Path, monk
 
 def test_bytes_under_way_are_bounded(tmp_path: Path) -> None:
     with served(tmp_path, limits=Limits(in_flight_bytes=1000), fsync=False) as running:
-        with running.intake.in_flight.held(900):
+        with running.intake.in_flight.body() as room:
+            room.grow(900)
             answer = httpx.post(running.url + "/v1/events", json={**EVENT, "x": "y" * 500}, params={"key": "k1"})
         assert answer.status_code == 429
         assert httpx.post(running.url + "/v1/events", json=EVENT, params={"key": "k1"}).status_code == 200
         assert running.intake.in_flight.bytes == 0
+
+
+def test_who_announces_much_and_sends_nothing_takes_no_room(tmp_path: Path) -> None:
+    with served(tmp_path, limits=Limits(in_flight_bytes=1000, body_seconds=1.0), fsync=False) as running:
+        idle = [_unfinished(running.url, path) for path in ("/v1/batch", "/v1/events?key=k1") for _ in range(20)]
+        assert httpx.post(running.url + "/v1/events", json=EVENT, params={"key": "k1"}).status_code == 200
+        track = {"writeKey": "k1", "userId": "u", "event": "e"}
+        assert httpx.post(running.url + "/v1/track", json=track).status_code == 200
+        for caller in idle:  # each is given up in time
+            caller.settimeout(10)
+            answer = b""
+            while piece := caller.recv(4000):
+                answer += piece
+            assert b" 408 " in answer
+            assert b"UP875" in answer
+            caller.close()
+        assert running.intake.in_flight.bytes == running.intake.strangers.bytes == 0
+
+
+def test_strangers_fill_their_own_part_only(tmp_path: Path) -> None:
+    with served(tmp_path, limits=Limits(in_flight_bytes=8000), fsync=False) as running:
+        idle = [_unfinished(running.url, "/v1/batch", sent=b"x" * 900) for _ in range(2)]
+        for _ in range(500):
+            if running.intake.strangers.bytes == 1800:
+                break
+            time.sleep(0.01)
+        assert running.intake.strangers.bytes == 1800
+        track = {"writeKey": "k1", "userId": "u", "event": "e" * 300}
+        assert httpx.post(running.url + "/v1/track", json=track).status_code == 429
+        assert httpx.post(running.url + "/v1/track", json=track, auth=("k1", "")).status_code == 200
+        for caller in idle:
+            caller.close()
+
+
+@pytest.mark.parametrize("body", ["[" * 30_000, '{"n": ' + "9" * 10_000 + "}", '{"n": NaN}', b'{"n": "\xff"}'])
+def test_bodies_that_break_a_parser_are_refused_in_our_words(client: httpx.Client, body: str | bytes) -> None:
+    answer = client.post("/v1/track", content=body, headers={"content-type": "application/json"}, auth=("k1", ""))
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "UP801"
+    assert not {"recursion", "sys.", "codec", "Exceeds"} & set(answer.text.replace("(", " ").split())
+
+
+def _unfinished(url: str, path: str, sent: bytes = b"") -> socket.socket:
+    """A caller who announces 500 kB and then says no more."""
+    host, port = url.removeprefix("http://").split(":")
+    caller = socket.create_connection((host, int(port)))
+    caller.sendall(f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 500000\r\n\r\n".encode() + sent)
+    return caller
 
 
 def test_acknowledged_events_are_in_the_log_once(running: Served, client: httpx.Client) -> None:

@@ -23,7 +23,9 @@ class Limits:
         event_bytes: one event as JSON (Segment: 32 kB per call).
         batch_bytes: one Segment batch, unpacked (Segment: 500 kB).
         body_bytes: any other body, unpacked.
-        in_flight_bytes: all bodies under way together, unpacked.
+        in_flight_bytes: all bodies under way together, unpacked. Those whose key is inside have a quarter of it beside
+            the others: strangers can fill no more.
+        body_seconds: a body is there by then, or the request is given up.
         events: events in one request.
         properties: properties of one event.
         log_properties: properties of the log; further names are kept together as JSON in one property.
@@ -36,6 +38,7 @@ class Limits:
     batch_bytes: int = 512_000
     body_bytes: int = 4 << 20
     in_flight_bytes: int = 64 << 20
+    body_seconds: float = 60.0
     events: int = 50_000
     properties: int = 500
     log_properties: int = 2000
@@ -45,13 +48,17 @@ class Limits:
 
 
 class InFlight:
-    """Bytes of the bodies that are being read and parsed, bounded.
+    """Bytes of the bodies that are being read and parsed, bounded. Only what has come counts: whoever announces much and
+    sends nothing takes no room from others.
 
     Examples:
         >>> memory = InFlight(100)
-        >>> with memory.held(60):
+        >>> with memory.body() as room:
+        ...     room.grow(60)
         ...     memory.bytes
         60
+        >>> memory.bytes
+        0
     """
 
     def __init__(self, limit: int) -> None:
@@ -60,21 +67,36 @@ class InFlight:
         self._lock = threading.Lock()
 
     @contextmanager
-    def held(self, size: int) -> Iterator[None]:
-        """Count `size` bytes while inside.
+    def body(self) -> Iterator[Room]:
+        """Room for one body, given back at the end."""
+        room = Room(self)
+        try:
+            yield room
+        finally:
+            self._change(-room.bytes)
+
+    def _change(self, size: int) -> None:
+        with self._lock:
+            if size > 0 and self.bytes and self.bytes + size > self.limit:
+                raise busy(1)
+            self.bytes += size
+
+
+class Room:
+    """What one body holds of an `InFlight`."""
+
+    def __init__(self, memory: InFlight) -> None:
+        self._memory = memory
+        self.bytes = 0
+
+    def grow(self, size: int) -> None:
+        """Count `size` bytes more.
 
         Raises:
             TooManyError: UP870 there is no room now.
         """
-        with self._lock:
-            if self.bytes and self.bytes + size > self.limit:
-                raise busy(1)
-            self.bytes += size
-        try:
-            yield
-        finally:
-            with self._lock:
-                self.bytes -= size
+        self._memory._change(size)
+        self.bytes += size
 
 
 class Rates:

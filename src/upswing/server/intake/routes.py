@@ -20,6 +20,7 @@ from upswing.server.errors import NotFoundError, ServerError
 from upswing.server.intake import clicks, growthbook, plain, segment, sensors
 from upswing.server.intake.events import Delivery
 from upswing.server.intake.keys import Authorise, IntakeKey, check_origin, cross_origin, preflight, shown_key
+from upswing.server.intake.limits import Room
 from upswing.server.intake.service import Intake
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -96,8 +97,8 @@ class _Doors:
     async def plain(self, request: Request) -> Response:
         key = await self.key(request)
         limit = self.limits.body_bytes
-        with self.intake.in_flight.held(_expected(request, limit)):
-            body = await read_body(request, limit=limit, unpacked=limit)
+        with self.intake.in_flight.body() as room:
+            body = await self.body(request, room, limit)
             delivery = self.intake.delivery()
             zone = self.intake.calendar.zone
             await self.off_loop(len(body), lambda: plain.take_events(body, delivery, zone=zone))
@@ -132,8 +133,9 @@ class _Doors:
     async def _segment(self, request: Request, limit: int, take: Callable[[object, Delivery], None]) -> Response:
         shown = shown_key(request) is not None
         key = await self.key(request) if shown else None  # a browser's key is in the body
-        with self.intake.in_flight.held(_expected(request, limit)):
-            body = await read_body(request, limit=limit, unpacked=limit)
+        memory = self.intake.in_flight if shown else self.intake.strangers
+        with memory.body() as room:
+            body = await self.body(request, room, limit)
             found = await self.off_loop(len(body), lambda: read_json(body))
             if key is None:
                 request.state.body_key = _written_key(found)
@@ -145,8 +147,8 @@ class _Doors:
     async def sensors(self, request: Request) -> Response:
         key = await self.key(request)
         limit = self.limits.body_bytes
-        with self.intake.in_flight.held(_expected(request, limit)):
-            body = await read_body(request, limit=2 * limit, unpacked=2 * limit)
+        with self.intake.in_flight.body() as room:
+            body = await self.body(request, room, 2 * limit)
             delivery = self.intake.delivery()
             query = request.scope["query_string"]
 
@@ -169,8 +171,8 @@ class _Doors:
     async def growthbook(self, request: Request) -> Response:
         key = await self.key(request)
         limit = self.limits.body_bytes
-        with self.intake.in_flight.held(_expected(request, limit)):
-            body = await read_body(request, limit=limit, unpacked=limit)
+        with self.intake.in_flight.body() as room:
+            body = await self.body(request, room, limit)
             delivery = self.intake.delivery()
             await self.off_loop(len(body), lambda: growthbook.take_events(read_json(body), delivery))
             return await self.store(delivery, key)
@@ -181,6 +183,12 @@ class _Doors:
         clicks.take_click(str(request.path_params["platform"]), request.query_params, delivery)
         await self.store(delivery, key)
         return _json({"ret": 0, "code": 0, "msg": ""})  # what Tencent and Ocean Engine read as received
+
+    async def body(self, request: Request, room: Room, limit: int) -> bytes:
+        """A request's body, counted as it comes."""
+        return await read_body(
+            request, limit=limit, unpacked=limit, seconds=self.limits.body_seconds, grow=room.grow
+        )  # fmt: skip
 
     async def key(self, request: Request) -> IntakeKey:
         """The key that a request shows, for pages of its origin."""
@@ -208,13 +216,6 @@ def _account(delivery: Delivery) -> dict[str, object]:
     if delivery.ignored:
         found["ignored"] = {kind: delivery.ignored.count(kind) for kind in sorted(set(delivery.ignored))}
     return found
-
-
-def _expected(request: Request, limit: int) -> int:
-    """Bytes that a body may take: as declared, or the limit where it is packed or says nothing."""
-    declared = request.headers.get("content-length", "")
-    packed = request.headers.get("content-encoding", "identity") != "identity"
-    return limit if packed or not declared.isdigit() else min(int(declared), limit)
 
 
 def _written_key(body: object) -> str | None:

@@ -51,6 +51,7 @@ class Intake:
         self.spool, self.writer, self.calendar = spool, writer, calendar
         self.limits = limits or Limits()
         self.in_flight = InFlight(self.limits.in_flight_bytes)
+        self.strangers = InFlight(self.limits.in_flight_bytes // 4)
         self.rates = Rates()
         self.counts = Counts()
 
