@@ -49,7 +49,7 @@ class TestPeople:
         assert found.email == "lin@example.com"
         assert facts.people.verify("lin@example.com", PASSWORD + "x") is None
         assert facts.people.verify("who@example.com", PASSWORD) is None
-        facts.people.set_disabled("lin@example.com", True)
+        facts.people.change("lin@example.com", disabled=True)
         assert facts.people.verify("lin@example.com", PASSWORD) is None
 
     def test_nobody_signs_in_without_a_password(self, facts: Facts) -> None:
@@ -80,15 +80,15 @@ class TestPeople:
         facts.people.add("a@example.com", role="admin")
         facts.people.add("b@example.com")
         for attempt in (
-            lambda: facts.people.set_role("a@example.com", "viewer"),
-            lambda: facts.people.set_disabled("a@example.com", True),
+            lambda: facts.people.change("a@example.com", role="viewer"),
+            lambda: facts.people.change("a@example.com", disabled=True),
             lambda: facts.people.remove("a@example.com"),
         ):
             with pytest.raises(UsageError) as raised:
                 attempt()
             assert raised.value.code == "UP827"
         assert facts.people.get("a@example.com").role == "admin"
-        facts.people.set_role("b@example.com", "admin")
+        facts.people.change("b@example.com", role="admin")
         facts.people.remove("a@example.com")
         facts.people.remove("b@example.com")  # nobody is left: as without people
         assert not facts.people.any()
@@ -140,11 +140,11 @@ class TestSessions:
     def test_a_role_counts_at_once_and_a_new_password_ends_sessions(self, facts: Facts) -> None:
         person = facts.people.add("lin@example.com", role="editor", password=PASSWORD)
         cookie, _ = facts.sessions.begin(person)
-        facts.people.set_role("lin@example.com", "viewer")
+        facts.people.change("lin@example.com", role="viewer")
         found = facts.sessions.find(cookie)
         assert found is not None
         assert found.person.role == "viewer"
-        facts.people.set_password("lin@example.com", PASSWORD + "!")
+        facts.people.change("lin@example.com", password=PASSWORD + "!")
         assert facts.sessions.find(cookie) is None
 
 
@@ -157,7 +157,7 @@ class TestTokens:
         assert found is not None
         assert (found.email, found.role) == ("lin@example.com", "viewer")
         full, _ = facts.tokens.new(person, label="ci")
-        facts.people.set_role("lin@example.com", "viewer")
+        facts.people.change("lin@example.com", role="viewer")
         demoted = facts.tokens.find(full)
         assert demoted is not None
         assert demoted.role == "viewer"
@@ -448,3 +448,14 @@ class TestCopying:
         assert facts.people.add("new@example.com").id > facts.people.get("lin@example.com").id
         assert facts.keys.new("flag", label="web")[1].id > 1
         assert facts.secrets.get("ads").reveal() == "hunter2"
+
+
+def test_a_change_is_made_whole_or_not_at_all(facts: Facts) -> None:
+    facts.people.add("a@x.com", role="admin", password="correct horse battery")
+    facts.people.add("ed@x.com", role="editor", password="correct horse battery")
+    with pytest.raises(UsageError, match="UP823"):
+        facts.people.change("ed@x.com", role="admin", disabled=True, password="x")
+    with pytest.raises(UsageError, match="UP827"):
+        facts.people.change("a@x.com", role="viewer", password="another horse battery")
+    assert [(p.role, p.disabled) for p in facts.people] == [("admin", False), ("editor", False)]
+    assert facts.people.verify("a@x.com", "correct horse battery") is not None

@@ -41,7 +41,7 @@ class Served:
         self.app.state.upswing.gate.guessing = Guessing()
         for person in self.facts.people:
             if person.disabled:
-                self.facts.people.set_disabled(person.email, False)
+                self.facts.people.change(person.email, disabled=False)
 
     def signed_in(self, email: str) -> httpx.Client:
         """A browser in which somebody has signed in; it sends the session's token with everything."""

@@ -21,8 +21,9 @@ from upswing.core.errors import UsageError
 from upswing.core.units import DAY, HOUR, MINUTE
 from upswing.facts.clock import now
 from upswing.facts.database import Facts
-from upswing.server.notify.outbox import PAUSES, Delivered, Notifier, quiet_until
-from upswing.server.outgoing import Outgoing
+from upswing.server.notify.outbox import PAUSES, Delivered, Lines, Notifier, quiet_until
+from upswing.server.outgoing import Outgoing, Reply
+from upswing.server.schedule import Cancelled
 from upswing.spec.operations import QuietHours
 from upswing.spec.project import WorkspaceSpec
 from upswing.workspace import Workspace
@@ -312,3 +313,44 @@ def test_the_server_sends_what_is_in_the_outbox(tmp_path: Path, sink: Sink, monk
             assert time.monotonic() < end
             time.sleep(0.05)
     assert len(sink.got) == 1
+
+
+def test_a_channel_that_does_not_end_holds_up_no_other(facts: Facts, sink: Sink) -> None:
+    stuck, lines = threading.Event(), Lines()
+
+    class Waiting(Outgoing):
+        def send(self, method: str, url: str, **how: Any) -> Reply:
+            if url.endswith("stuck"):
+                stuck.wait(60)
+            return super().send(method, url, **how)
+
+    channels = [{"type": "webhook", "name": name, "url": f"{sink.url}/{name}"} for name in ("stuck", "good")]
+    project = WorkspaceSpec.model_validate({"project": "acme", "notify": {"channels": channels}})
+
+    def told() -> Notifier:
+        return Notifier(facts, project, Waiting(allowed=["127.0.0.1"]), lines=lines)
+
+    told().tell("a", period="1", title="x")
+    assert told().deliver(seconds=1) == Delivered(sent=1)
+    told().tell("a", period="2", title="x")
+    assert told().deliver(seconds=1) == Delivered(sent=1)  # the other one is left to itself
+    assert len(sink.got) == 2
+    stuck.set()
+    for _ in range(200):
+        if told().deliver().sent:
+            break
+        time.sleep(0.05)
+    assert len(sink.got) == 4
+    assert all(alert.sent_at is not None for alert in facts.alerts.recent())
+
+
+def test_delivering_stops_when_it_is_asked_to(facts: Facts, sink: Sink) -> None:
+    told = notifier(facts, {"type": "webhook", "name": "ops", "url": sink.url})
+    for i in range(3):
+        told.tell("a", period=str(i), title="x")
+
+    def check() -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        told.deliver(check=check)

@@ -1,7 +1,9 @@
 """Requests to addresses that people wrote reach the public internet only."""
 
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
@@ -150,3 +152,34 @@ def test_hosts_of_ones_own_network_from_the_environment(monkeypatch: pytest.Monk
     )
     with pytest.raises(UsageError):
         outgoing.check("http://other.corp.example/")
+
+
+@contextmanager
+def dripping(first: bytes) -> Iterator[str]:
+    """A service that sends a byte now and then and never comes to an end."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    over = threading.Event()
+
+    def drip(caller: socket.socket) -> None:
+        with caller, suppress(OSError):
+            caller.sendall(first)
+            while not over.wait(0.05):
+                caller.sendall(b"x")
+
+    def answer() -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=drip, args=(listening.accept()[0],), daemon=True).start()
+
+    threading.Thread(target=answer, daemon=True).start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}/"
+    over.set()
+    listening.close()
+
+
+@pytest.mark.parametrize(
+    "first", [b"", b"HTTP/1.1 200 OK\r\nX-", b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"]
+)
+def test_an_answer_that_drips_is_given_up(first: bytes) -> None:
+    with dripping(first) as url, pytest.raises(httpx.HTTPError):
+        Outgoing(allowed=["127.0.0.1"], timeout=5, whole=0.5).send("POST", url, body=b"{}")

@@ -79,7 +79,7 @@ def test_password_is_in_no_error(site: Served) -> None:
 def test_disabled_people_are_out_at_once(site: Served) -> None:
     browser, program = site.signed_in("viewer@example.com"), site.with_token("viewer@example.com")
     assert browser.get("/api/v1/me").status_code == program.get("/api/v1/me").status_code == 200
-    site.facts.people.set_disabled("viewer@example.com", True)
+    site.facts.people.change("viewer@example.com", disabled=True)
     assert browser.get("/api/v1/me").status_code == program.get("/api/v1/me").status_code == 401
 
 

@@ -87,7 +87,7 @@ def people_role(workspace_dir: Path | None, email: str, role: Any, as_json: bool
 
     with _facts(workspace_dir) as (facts, _):
         before = person_as_dict(facts.people.get(email))
-        person = facts.people.set_role(email, role)
+        person = facts.people.change(email, role=role)
         facts.audit.record("local", "people.change", person.email, before=before, after=person_as_dict(person))
     _answer(person_as_dict(person), as_json, text("{email} is {role} now", email=person.email, role=person.role))
 
@@ -101,7 +101,7 @@ def people_password(workspace_dir: Path | None, email: str, as_json: bool) -> No
 
     with _facts(workspace_dir) as (facts, _):
         facts.people.get(email)
-        person = facts.people.set_password(email, _asked_password())
+        person = facts.people.change(email, password=_asked_password())
         facts.audit.record("local", "people.password", person.email)
     _answer(person_as_dict(person), as_json, text("{email} has a new password", email=person.email))
 

@@ -113,31 +113,37 @@ class People:
             found = connection.execute(select(PEOPLE).order_by(PEOPLE.c.email)).all()
         return iter([as_person(row) for row in found])
 
-    def set_role(self, email: str, role: Role) -> Person:
-        """Change what somebody may do; at once, also in sessions that are open.
+    def change(
+        self, email: str, *, role: Role | None = None, disabled: bool | None = None, password: str | None = None
+    ) -> Person:
+        """Change somebody: all that is given, or nothing.
+
+        Args:
+            email: whom.
+            role: what they may do from now on; at once, also in sessions that are open.
+            disabled: keep them out, or let them in again. Their sessions end.
+            password: a new one; every session of theirs ends.
 
         Raises:
-            UsageError: UP828 no such role, UP826 nobody has this address, UP827 nobody could administer any more.
+            UsageError: UP828 no such role, UP823 the password is too easy, UP826 nobody has this address, UP827 nobody could
+                administer any more.
         """
-        _check_role(role)
-        return self._change(email, role=role)
-
-    def set_disabled(self, email: str, disabled: bool) -> Person:
-        """Keep somebody out, or let them in again. Their sessions end.
-
-        Raises:
-            UsageError: UP826 nobody has this address, UP827 nobody could administer any more.
-        """
-        return self._change(email, disabled=disabled)
-
-    def set_password(self, email: str, password: str) -> Person:
-        """Give a new password; every session of theirs ends.
-
-        Raises:
-            UsageError: UP823 too easy, UP826 nobody has this address.
-        """
-        secret = passwords.hashed(password, email=_folded(email))
-        return self._change(email, password=secret)
+        values: dict[str, object] = {}
+        if role is not None:
+            _check_role(role)
+            values["role"] = role
+        if disabled is not None:
+            values["disabled"] = disabled
+        if password is not None:
+            values["password"] = passwords.hashed(password, email=_folded(email))
+        with self._facts.writing(alone=PEOPLE) as connection:
+            before = _one(connection, email)
+            if values:
+                connection.execute(PEOPLE.update().where(PEOPLE.c.id == before.id).values(**values))
+            if values.keys() - {"role"}:
+                connection.execute(SESSIONS.delete().where(SESSIONS.c.person == before.id))
+            _check_still_administered(connection, before)
+            return _one(connection, email)
 
     def remove(self, email: str) -> Person:
         """Remove somebody, with their sessions and tokens. What they did stays in the audit log.
@@ -165,15 +171,6 @@ class People:
                 renewed = passwords.hashed(password)
                 connection.execute(PEOPLE.update().where(PEOPLE.c.id == found.id).values(password=renewed))
         return as_person(found)
-
-    def _change(self, email: str, **values: object) -> Person:
-        with self._facts.writing(alone=PEOPLE) as connection:
-            before = _one(connection, email)
-            connection.execute(PEOPLE.update().where(PEOPLE.c.id == before.id).values(**values))
-            if "role" not in values:
-                connection.execute(SESSIONS.delete().where(SESSIONS.c.person == before.id))
-            _check_still_administered(connection, before)
-            return _one(connection, email)
 
 
 def as_person(row: Row[tuple[object, ...]]) -> Person:

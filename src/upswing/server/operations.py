@@ -21,7 +21,7 @@ from upswing.facts.clock import now
 from upswing.facts.database import Facts
 from upswing.server import backup, erasure, schedule
 from upswing.server.audit import ITSELF, facts_of, record
-from upswing.server.notify.outbox import Notifier
+from upswing.server.notify.outbox import Lines, Notifier
 from upswing.server.observe import note
 from upswing.server.rounds import add_rounds
 from upswing.server.schedule import Run, Schedule
@@ -40,7 +40,8 @@ def add_operations(app: FastAPI, state: ServerState, facts: Facts) -> Schedule:
     found = Schedule(facts)
     app.state.schedule = found
     found.add("tidy", Duration(DAY), lambda run: _tidy(state, facts, run))
-    found.add("alerts", Duration(MINUTE), lambda run: _deliver(state, facts, run))
+    lines = Lines()
+    found.add("alerts", Duration(MINUTE), lambda run: _deliver(state, facts, lines, run))
     add_rounds(found, state, facts)
     state.on_start.append(lambda: _remove_leftovers(state.root))
     state.on_start.append(found.start)
@@ -70,11 +71,11 @@ def _tidy(state: ServerState, facts: Facts, run: Run) -> None:
         state.storage.refresh()
 
 
-def _deliver(state: ServerState, facts: Facts, run: Run) -> None:
+def _deliver(state: ServerState, facts: Facts, lines: Lines, run: Run) -> None:
     run.check()
     project = state.storage.settings()
     if project.notify.channels:
-        Notifier(facts, project).deliver()
+        Notifier(facts, project, lines=lines).deliver(check=run.check)
 
 
 @contextmanager

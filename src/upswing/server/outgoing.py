@@ -10,6 +10,8 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+import threading
+import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -25,7 +27,7 @@ Resolve = Callable[[str, int], list[str]]
 
 VARIABLE: Final = "UPSWING_ALLOW_OUTGOING"
 _MOST_REDIRECTS: Final = 5
-_MOST_BYTES: Final = 8 << 20
+_MOST_BYTES: Final = 1 << 20
 _PORTS: Final = {"http": 80, "https": 443}
 _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 # 6to4 (RFC 3056) and Teredo (RFC 4380) are inside of that and carry an IPv4 address
@@ -39,7 +41,7 @@ class Reply:
     Args:
         status: of HTTP.
         headers: names in lower case.
-        body: at most 8 MiB.
+        body: at most 1 MiB.
     """
 
     status: int
@@ -72,15 +74,21 @@ class Outgoing:
             ``UPSWING_ALLOW_OUTGOING``, separated by commas, if absent.
         resolve: how names are looked up.
         timeout: seconds for each of connecting, sending, waiting.
+        whole: seconds for a request with its answer and its redirects; whoever sends a byte now and then gets no more.
     """
 
     def __init__(
-        self, *, allowed: Collection[str] | None = None, resolve: Resolve | None = None, timeout: float = 10.0
+        self,
+        *,
+        allowed: Collection[str] | None = None,
+        resolve: Resolve | None = None,
+        timeout: float = 10.0,
+        whole: float = 20.0,
     ) -> None:
         named = os.environ.get(VARIABLE, "").split(",") if allowed is None else allowed
         self._allowed = frozenset(name.strip().lower() for name in named)
         self._resolve = resolve or _resolved
-        self._timeout = timeout
+        self._timeout, self._whole = timeout, whole
 
     def check(self, url: str) -> Target:
         """Check an address and find where its connection goes.
@@ -125,8 +133,9 @@ class Outgoing:
             UsageError: UP842 and UP843, see `check`.
             httpx.HTTPError: it could not be sent, or no answer came.
         """
+        until = time.monotonic() + self._whole
         for _ in range(_MOST_REDIRECTS + 1):
-            reply = self._send_once(method, self.check(url), headers or {}, body)
+            reply = self._send_once(method, self.check(url), headers or {}, body, until)
             goal = reply.headers.get("location")
             if reply.status not in (301, 302, 303, 307, 308) or goal is None or method != "GET":
                 return reply
@@ -136,25 +145,41 @@ class Outgoing:
             url = following
         raise httpx.TooManyRedirects("more than five redirects")
 
-    def _send_once(self, method: str, target: Target, headers: Mapping[str, str], body: bytes | None) -> Reply:
+    def _send_once(
+        self, method: str, target: Target, headers: Mapping[str, str], body: bytes | None, until: float
+    ) -> Reply:
         """The connection goes to the address that was checked; name and certificate are those of the host."""
+        left = until - time.monotonic()
+        if left <= 0:
+            raise _too_slow()
         given = httpx.URL(target.url)
         pinned = given.copy_with(host=target.address)
         shown = target.host if target.port == _PORTS[given.scheme] else f"{_bracketed(target.host)}:{target.port}"
-        client = httpx.Client(timeout=self._timeout, trust_env=False, follow_redirects=False)
-        with (
-            client,
-            client.stream(
-                method, pinned, headers={**headers, "Host": shown}, content=body,
-                extensions={"sni_hostname": target.host},
-            ) as answer,
-        ):  # fmt: skip
-            taken = bytearray()
-            for piece in answer.iter_bytes():
-                taken += piece
-                if len(taken) > _MOST_BYTES:
-                    raise httpx.ReadError("the answer is too large")
-            return Reply(answer.status_code, dict(answer.headers), bytes(taken))
+        client = httpx.Client(timeout=min(self._timeout, left), trust_env=False, follow_redirects=False)
+        # timeouts are per read, also inside the header: only closing the connection ends one that drips
+        end = threading.Timer(left, client.close)
+        end.daemon = True
+        end.start()
+        try:
+            with (
+                client,
+                client.stream(
+                    method, pinned, headers={**headers, "Host": shown}, content=body,
+                    extensions={"sni_hostname": target.host},
+                ) as answer,
+            ):  # fmt: skip
+                taken = bytearray()
+                for piece in answer.iter_bytes():
+                    taken += piece
+                    if len(taken) > _MOST_BYTES:
+                        raise httpx.ReadError("the answer is too large")
+                return Reply(answer.status_code, dict(answer.headers), bytes(taken))
+        except Exception:
+            if time.monotonic() >= until:
+                raise _too_slow() from None
+            raise
+        finally:
+            end.cancel()
 
 
 def is_public(address: str) -> bool:
@@ -190,3 +215,7 @@ def _unreadable() -> UsageError:
         text("this is not an address to send to"), code="UP842",
         hint=text("write https://host/path, without a name and password in it"),
     )  # fmt: skip
+
+
+def _too_slow() -> httpx.ReadTimeout:
+    return httpx.ReadTimeout("no whole answer in time")

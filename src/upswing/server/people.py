@@ -83,13 +83,9 @@ def _add_people(found: APIRouter) -> None:
     )
     def change(request: Request, email: Email, changes: Changes) -> dict[str, object]:
         people = facts_of(request).people
-        before = person = people.get(email)
-        if changes.role is not None:
-            person = people.set_role(email, changes.role)
-        if changes.disabled is not None:
-            person = people.set_disabled(email, changes.disabled)
-        if changes.password is not None:
-            person = people.set_password(email, changes.password.get_secret_value())
+        before = people.get(email)
+        password = None if changes.password is None else changes.password.get_secret_value()
+        person = people.change(email, role=changes.role, disabled=changes.disabled, password=password)
         record(request, "people.change", person.email, before=person_as_dict(before), after=person_as_dict(person))
         return person_as_dict(person)
 

@@ -24,6 +24,7 @@ from upswing.server.audit import facts_of, record
 from upswing.server.state import needs
 
 _LOG: Final = logging.getLogger(__name__)
+_STOP_SECONDS: Final = 20.0
 _LOOK_EVERY: Final = 5.0
 """Seconds between two looks at the schedule."""
 Name = Annotated[str, Path(max_length=100)]
@@ -109,14 +110,14 @@ class Schedule:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ask the run under way to end, and wait for it."""
+        """Ask the run under way to end, and wait for it a while: one that hears nothing ends with the process."""
         self._closing.set()
         with self._lock:
             if self._running is not None:
                 self._running[1].set()
         self._wake.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(_STOP_SECONDS)
 
     def run_soon(self, name: str) -> ScheduledJob:
         """Have a job run as soon as nothing else does.

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
+from time import monotonic
 from typing import Final
 
 from upswing.core.calendar import Calendar
@@ -24,6 +28,8 @@ from upswing.spec.project import WorkspaceSpec
 
 PAUSES: Final = (MINUTE, 5 * MINUTE, 15 * MINUTE, HOUR, 3 * HOUR, 6 * HOUR)
 """Time to the next try after each failure; after the last one it is given up."""
+_TURN: Final = 60.0
+_LOG: Final = logging.getLogger(__name__)
 _STORED = re.compile(r"secret:([A-Za-z0-9_.-]{1,100})")
 
 
@@ -44,6 +50,26 @@ class Delivered:
     waiting: int = 0
 
 
+class Lines:
+    """Which channels are talking now: one that does not come to an end is left alone, and holds up no other."""
+
+    def __init__(self) -> None:
+        self._taken: set[str] = set()
+        self._lock = threading.Lock()
+
+    def take(self, channel: str) -> bool:
+        """Begin to talk; whether nobody else does."""
+        with self._lock:
+            free = channel not in self._taken
+            self._taken.add(channel)
+            return free
+
+    def give_back(self, channel: str) -> None:
+        """The talk is over."""
+        with self._lock:
+            self._taken.discard(channel)
+
+
 class Notifier:
     """The channels of a workspace.
 
@@ -51,11 +77,14 @@ class Notifier:
         facts: with the outbox and the secrets.
         project: what ``upswing.yml`` says.
         outgoing: sends to addresses that people wrote.
+        lines: shared by all that deliver for one server; of its own if absent.
     """
 
-    def __init__(self, facts: Facts, project: WorkspaceSpec, outgoing: Outgoing | None = None) -> None:
+    def __init__(
+        self, facts: Facts, project: WorkspaceSpec, outgoing: Outgoing | None = None, *, lines: Lines | None = None
+    ) -> None:
         self._facts, self._project = facts, project
-        self._outgoing = outgoing or Outgoing()
+        self._outgoing, self._lines = outgoing or Outgoing(), lines or Lines()
         self.channels: dict[str, Channel] = {channel.name: channel for channel in project.notify.channels}
 
     def tell(
@@ -84,15 +113,51 @@ class Notifier:
                 names, key=key, period=period, title=str(title), body=str(body), severity=severity
             )
 
-    def deliver(self, *, at: int | None = None) -> Delivered:
-        """Send what is due.
+    def deliver(
+        self, *, at: int | None = None, check: Callable[[], object] | None = None, seconds: float = _TURN
+    ) -> Delivered:
+        """Send what is due, on all channels side by side.
 
         Args:
             at: this moment, µs UTC.
+            check: called while others talk; it raises when they are to stop.
+            seconds: a channel that takes longer is left behind, and goes on with what is due when it has come to an end.
         """
         moment = now() if at is None else at
-        outcomes = [self._deliver_one(alert, moment) for alert in self._facts.alerts.due(at=moment)]
-        return Delivered(**{name: outcomes.count(name) for name in Delivered.__slots__})
+        due: dict[str, list[Alert]] = {}
+        for alert in self._facts.alerts.due(at=moment):
+            due.setdefault(alert.channel, []).append(alert)
+        outcomes: list[str] = []
+        over = threading.Event()
+
+        def talk(channel: str) -> None:
+            try:
+                for alert in due[channel]:
+                    if over.is_set():
+                        return
+                    outcomes.append(self._deliver_one(alert, moment))
+            except Exception:  # the server has closed its facts meanwhile, or their database is away: they stay due
+                _LOG.exception("channel %s was given up for this turn", channel)
+            finally:
+                self._lines.give_back(channel)
+
+        talks = [
+            threading.Thread(target=copy_context().run, args=(talk, channel), name=f"notify-{channel}", daemon=True)
+            for channel in due
+            if self._lines.take(channel)
+        ]
+        for one in talks:
+            one.start()
+        end = monotonic() + seconds
+        try:
+            while any(one.is_alive() for one in talks) and monotonic() < end:
+                if check is not None:
+                    check()
+                next(one for one in talks if one.is_alive() or one is talks[-1]).join(0.1)
+        finally:
+            over.set()
+        done = list(outcomes)
+        return Delivered(**{name: done.count(name) for name in Delivered.__slots__})
 
     def test(self, name: str | None = None) -> dict[str, UpswingError | None]:
         """Send a trial message at once, past outbox and quiet hours.

@@ -67,9 +67,9 @@ def _people(view: View, facts: Facts) -> str:
             password=str(view.form.get("password", "")) or None,
         )
     elif do == "role":
-        facts.people.set_role(email, _role(view))
+        facts.people.change(email, role=_role(view))
     elif do in ("disable", "enable"):
-        facts.people.set_disabled(email, do == "disable")
+        facts.people.change(email, disabled=do == "disable")
     view.host.record(view.request, f"people.{do}", email)
     return ""
 
