@@ -96,6 +96,19 @@ def test_the_same_question_is_computed_once(root: Path, held: tuple[Verb, thread
         assert len(calls) == 3
 
 
+def test_asking_for_what_is_kept_takes_no_memory_without_end(root: Path) -> None:
+    with questions(root) as asked:
+        most = 10 * asked._settings.kept_jobs
+        first = asked.ask(FUNNEL, ASKED)
+        first.future.result(60)
+        for _ in range(most + 50):
+            last = asked.ask(FUNNEL, ASKED)
+        assert len(asked._jobs) == len(first.run.jobs) == most
+        assert asked.job(last.id) is last
+        with pytest.raises(NotFoundError, match="UP862"):
+            asked.job(first.id)
+
+
 def test_answers_change_with_data_and_definitions(root: Path) -> None:
     import pyarrow as pa
 

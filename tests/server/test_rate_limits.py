@@ -100,6 +100,17 @@ def test_somebody_else_can_still_sign_in_and_right_answers_do_not_count() -> Non
             right()
 
 
+def test_many_addresses_do_not_lock_an_owner_out_of_a_network_they_sign_in_from() -> None:
+    guessing = Guessing(Clock())
+    with guessing.attempt("Lin@example.com", "198.51.100.2") as right:
+        right()
+    tried = sum(_wrong(guessing, "lin@example.com", f"203.0.{i // 250}.{i % 250}") for i in range(500))
+    assert tried == 50  # the account's own bound still holds for strangers
+    with guessing.attempt("lin@example.com", "198.51.100.2") as right:
+        right()
+    assert sum(_wrong(guessing, "lin@example.com", "198.51.100.2") for _ in range(20)) == 5
+
+
 def test_over_http(tmp_path: Path) -> None:
     with served(tmp_path / "w") as site:
         given = {"email": "viewer@example.com", "password": "wrong"}

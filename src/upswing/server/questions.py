@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from upswing.workspace import Workspace
 
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
+_MOST_JOBS: Final = 10
+"""Job ids that are known at most, as a multiple of the finished jobs that are kept."""
 _REMEMBERED: Final = 50
 """Different questions of people that are remembered."""
 _SMALL: Final = 2_000
@@ -267,6 +269,12 @@ class Questions:
         job = Job(token_hex(12), run.verb, time.time(), run)
         run.jobs.add(job.id)
         self._jobs[job.id] = job
+        for _ in range(len(self._jobs) - _MOST_JOBS * self._settings.kept_jobs):  # one answer can have many askers
+            oldest = self._jobs.pop(next(iter(self._jobs)))
+            if oldest.run.finished is None:
+                self._jobs[oldest.id] = oldest  # somebody waits
+            else:
+                oldest.run.jobs.discard(oldest.id)
         return job
 
     def _answer(self, run: _Run, moment: Moment, work: Callable[[Workspace], Result]) -> None:

@@ -99,8 +99,9 @@ class Guessing:
     """Keeps passwords from being guessed: failures are counted by account and address together, by account from
     anywhere, and by address whatever the account.
 
-    The three together bound guessing without letting anybody lock others out for long. Only so many passwords are
-    hashed at once, for each takes 64 MiB.
+    The three together bound guessing. Many addresses can use up what an account has from anywhere; a network from which
+    its owner has signed in since the server started does not count there, so that they are not locked out. Only so many
+    passwords are hashed at once, for each takes 64 MiB.
 
     Args:
         clock: seconds, monotonic.
@@ -111,6 +112,7 @@ class Guessing:
         self._account = Buckets(burst=50, per_second=1 / 60, clock=clock)
         self._address = Buckets(burst=30, per_second=1 / 20, clock=clock)
         self._hashing = threading.Semaphore(2)
+        self._known: OrderedDict[str, None] = OrderedDict()
 
     @contextmanager
     def attempt(self, account: str, address: str) -> Iterator[Callable[[], None]]:
@@ -121,12 +123,21 @@ class Guessing:
         """
         net, account = _network(address), account.strip().lower()[:320]
         taken: list[tuple[Buckets, str]] = []
-        wanted = ((self._pair, f"{account} {net}"), (self._account, account), (self._address, net))
+        pair = f"{account} {net}"
+        wanted = [(self._pair, pair), (self._address, net)]
+        if pair not in self._known:
+            wanted.append((self._account, account))
 
         def uncount() -> None:
             for buckets, key in taken:
                 buckets.give_back(key)
             taken.clear()
+
+        def right() -> None:
+            uncount()
+            self._known[pair] = None
+            if len(self._known) > _MOST_KEPT:
+                self._known.popitem(last=False)
 
         for buckets, key in wanted:
             wait = buckets.take(key)
@@ -138,7 +149,7 @@ class Guessing:
             uncount()
             raise TooManyError(text("too many attempts to sign in"), code="UP812", retry_after=2)
         try:
-            yield uncount
+            yield right
         finally:
             self._hashing.release()
 
