@@ -23,7 +23,7 @@ from upswing.server.observe import Observations
 from upswing.server.openapi import in_words_of
 from upswing.server.questions import Questions
 from upswing.server.settings import ServerSettings
-from upswing.server.shapes import COMPONENTS
+from upswing.server.shapes import COMPONENTS, with_failures
 from upswing.server.state import ServerState
 from upswing.server.storage import Storage
 
@@ -98,7 +98,7 @@ def _describe(app: FastAPI) -> None:
     def document(locale: str) -> dict[str, Any]:
         found = made()
         found.setdefault("components", {}).setdefault("schemas", {}).update(COMPONENTS)
-        return in_words_of(locale, found)
+        return in_words_of(locale, with_failures(found))
 
     app.openapi = lambda: document(current_locale())  # type: ignore[method-assign]
 

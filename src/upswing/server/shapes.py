@@ -79,8 +79,10 @@ JOB: Final[dict[str, Any]] = {
 }
 _FAILURES: Final = {
     400: text("The request cannot be read"), 401: text("Sign in first"), 403: text("Not allowed"), 404: text("Not there"),
-    409: text("Not possible now"), 413: text("Too large"), 422: text("The question cannot be answered as asked"),
+    408: text("It did not arrive in time"), 409: text("Not possible now"), 413: text("Too large"),
+    422: text("The question cannot be answered as asked"),
     429: text("Too many at once; see Retry-After"), 500: text("A mistake of the server"), 503: text("Not possible now"),
+    507: text("The disk is full"),
 }  # fmt: skip
 
 
@@ -95,3 +97,12 @@ def answers(good: dict[int, dict[str, Any]]) -> dict[int | str, dict[str, Any]]:
     }
     found.update(good.items())
     return found
+
+
+def with_failures(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with every error of every address in the one shape, also where the framework describes its own."""
+    for operations in document.get("paths", {}).values():
+        for operation in operations.values():
+            given = operation.setdefault("responses", {})
+            given.update({str(status): response for status, response in answers({}).items()})
+    return document
