@@ -113,14 +113,38 @@ class People:
             found = connection.execute(select(PEOPLE).order_by(PEOPLE.c.email)).all()
         return iter([as_person(row) for row in found])
 
+    def change(
+        self, email: str, *, role: Role | None = None, disabled: bool | None = None, password: str | None = None
+    ) -> Person:
+        """Change several things about somebody at once: all of them, or none where one of them is refused.
+
+        Args:
+            email: whose address.
+            role: what they may do from now on, also in sessions that are open; as it was if absent.
+            disabled: whether they are kept out; a change ends their sessions. As it was if absent.
+            password: a new one, which ends their sessions too; the old one if absent.
+
+        Raises:
+            UsageError: UP826 nobody has this address, UP828 no such role, UP823 the password is too easy, UP827 nobody could
+                administer any more.
+        """
+        values: dict[str, object] = {}
+        if role is not None:
+            _check_role(role)
+            values["role"] = role
+        if disabled is not None:
+            values["disabled"] = disabled
+        if password is not None:
+            values["password"] = passwords.hashed(password, email=_folded(email))
+        return self._change(email, values) if values else self.get(email)
+
     def set_role(self, email: str, role: Role) -> Person:
         """Change what somebody may do; at once, also in sessions that are open.
 
         Raises:
             UsageError: UP828 no such role, UP826 nobody has this address, UP827 nobody could administer any more.
         """
-        _check_role(role)
-        return self._change(email, role=role)
+        return self.change(email, role=role)
 
     def set_disabled(self, email: str, disabled: bool) -> Person:
         """Keep somebody out, or let them in again. Their sessions end.
@@ -128,7 +152,7 @@ class People:
         Raises:
             UsageError: UP826 nobody has this address, UP827 nobody could administer any more.
         """
-        return self._change(email, disabled=disabled)
+        return self.change(email, disabled=disabled)
 
     def set_password(self, email: str, password: str) -> Person:
         """Give a new password; every session of theirs ends.
@@ -136,8 +160,7 @@ class People:
         Raises:
             UsageError: UP823 too easy, UP826 nobody has this address.
         """
-        secret = passwords.hashed(password, email=_folded(email))
-        return self._change(email, password=secret)
+        return self.change(email, password=password)
 
     def remove(self, email: str) -> Person:
         """Remove somebody, with their sessions and tokens. What they did stays in the audit log.
@@ -166,11 +189,11 @@ class People:
                 connection.execute(PEOPLE.update().where(PEOPLE.c.id == found.id).values(password=renewed))
         return as_person(found)
 
-    def _change(self, email: str, **values: object) -> Person:
+    def _change(self, email: str, values: dict[str, object]) -> Person:
         with self._facts.writing(alone=PEOPLE) as connection:
             before = _one(connection, email)
             connection.execute(PEOPLE.update().where(PEOPLE.c.id == before.id).values(**values))
-            if "role" not in values:
+            if values.keys() - {"role"}:
                 connection.execute(SESSIONS.delete().where(SESSIONS.c.person == before.id))
             _check_still_administered(connection, before)
             return _one(connection, email)
