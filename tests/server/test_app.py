@@ -241,8 +241,8 @@ def test_beyond_loopback_somebody_has_to_sign_in(host: str, own: bool) -> None:
 def test_a_further_name_means_beyond_loopback() -> None:
     """A proxy passes the world on to the loopback: without sign-in everybody would be an administrator."""
     settings = ServerSettings(hosts=("growth.example.com",))
-    assert settings.bound_to_loopback
-    assert not settings.loopback
+    assert settings.loopback
+    assert settings.reached_from == "growth.example.com"
     settings.require_sign_in(configured=True)
     with pytest.raises(UsageError, match=r"growth\.example\.com"):
         settings.require_sign_in(configured=False)

@@ -4,6 +4,7 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,7 +13,9 @@ from fastapi.routing import APIRoute
 from starlette.routing import Mount, Route
 
 from tests.server.serving import Served, served
+from upswing.core.errors import UsageError
 from upswing.server.access import ANYBODY, FLAGS, IN_THE_ROUTE, INTAKE, LOCAL
+from upswing.server.settings import ServerSettings
 from upswing.server.state import ROLES
 from upswing.workspace.remote import ASK
 
@@ -149,3 +152,20 @@ def test_intake_and_local_doors_are_shut_to_the_signed_in(site: Served, people: 
 def _let_in(answer: httpx.Response) -> bool:
     to_sign_in = answer.status_code == 303 and answer.headers["location"].startswith("/sign-in")
     return answer.status_code not in (401, 403) and not to_sign_in
+
+
+def test_under_a_foreign_name_nobody_is_let_in_without_signing_in(tmp_path: Path) -> None:
+    """A proxy brings strangers to the loopback; so it is also when the last person is removed from a running server."""
+    behind = ServerSettings(request_log=False, hosts=("growth.example.com",))
+    with pytest.raises(UsageError) as refused, served(tmp_path / "empty", people=False, settings=behind):
+        pass
+    assert refused.value.code == "UP650"
+    with served(tmp_path / "w", settings=behind) as site:
+        for email in ("viewer", "editor", "admin"):
+            site.facts.people.remove(f"{email}@example.com")
+        stranger = site.client()
+        stranger.headers["Host"] = "growth.example.com"
+        wanted = {"email": "evil@example.com", "role": "admin", "password": "correct horse battery"}
+        assert stranger.post("/api/v1/people", json=wanted).status_code == 401
+        assert stranger.get("/api/v1/people").status_code == 401
+        assert list(site.facts.people) == []

@@ -200,10 +200,13 @@ def test_a_note_without_a_lock_is_stale(tmp_path: Path) -> None:
     assert holder_of(tmp_path) is None
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
-def test_beyond_this_machine_nobody_serves_without_sign_in(demo: Path, tmp_path: Path, host: str) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [["--host", "0.0.0.0"], ["--host", "::"], ["--allow-host", "localhost", "--allow-host", "growth.example.com"]],
+)
+def test_beyond_this_machine_nobody_serves_without_sign_in(demo: Path, tmp_path: Path, options: list[str]) -> None:
     root = copied(demo, tmp_path / "ws")
-    code, _, said = run(root, "serve", "--port", "0", "--host", host)
+    code, _, said = run(root, "serve", "--port", "0", *options)
     assert code == 2
     assert "UP650" in said
 

@@ -146,3 +146,30 @@ def test_attempts_are_in_the_audit_log(site: Served) -> None:
     site.signed_in("admin@example.com")
     actions = [(entry.action, entry.who) for entry in site.facts.audit.entries(limit=2)]
     assert actions == [("sign_in", "admin@example.com"), ("sign_in.refused", "viewer@example.com")]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [({"role": "admin", "password": "x"}, "UP823"), ({"disabled": True, "password": "x"}, "UP823"),
+     ({"disabled": True, "role": "viewer"}, "UP827")],
+)  # fmt: skip
+def test_changes_of_a_person_are_made_together_or_not_at_all(
+    site: Served, changes: dict[str, object], code: str
+) -> None:
+    admin = site.signed_in("admin@example.com")
+    email = "admin@example.com" if code == "UP827" else "editor@example.com"
+    before = site.facts.people.get(email)
+    refused = admin.patch(f"/api/v1/people/{email}", json=changes)
+    assert (refused.status_code, refused.json()["code"]) == (422, code)
+    assert site.facts.people.get(email) == before
+    assert admin.get("/api/v1/me").status_code == 200  # nor was any session ended
+
+
+def test_a_change_of_several_things_is_one_entry(site: Served) -> None:
+    admin, other = site.signed_in("admin@example.com"), site.signed_in("viewer@example.com")
+    known = site.facts.audit.entries()[0].id
+    changed = admin.patch("/api/v1/people/viewer@example.com", json={"role": "editor", "disabled": True})
+    assert (changed.json()["role"], changed.json()["disabled"]) == ("editor", True)
+    assert [e.action for e in site.facts.audit.entries() if e.id > known] == ["people.change"]
+    assert other.get("/api/v1/me").status_code == 401
+    admin.patch("/api/v1/people/viewer@example.com", json={"role": "viewer", "disabled": False})

@@ -74,3 +74,39 @@ def test_a_note_is_marked_on_charts(signed: Served) -> None:
     given = {"token": client.headers["X-CSRF-Token"], "do": "add", "day": "2026-03-02", "body": "Release 2.4"}
     assert client.post("/settings/notes", data=given).status_code == 303
     assert "Release 2.4" in client.get("/settings").text
+
+
+@pytest.mark.parametrize(
+    ("path", "given"),
+    [
+        ("/settings/people", {"do": "role", "email": "viewer@example.com", "role": "queen"}),
+        ("/settings/people", {"do": "crown", "email": "viewer@example.com", "role": "admin"}),
+        ("/settings/people", {"do": "add", "email": "new@example.com", "role": "admin", "password": "x"}),
+        ("/settings/keys", {"do": "revoke", "id": "one"}),
+        ("/settings/keys", {"do": "sell", "id": "1"}),
+        ("/settings/notes", {"do": "remove", "id": "-1"}),
+        ("/settings/notes", {"do": "burn", "day": "2026-03-02", "body": "x"}),
+        ("/account/tokens", {"do": "revoke", "id": "last"}),
+        ("/account/tokens", {"do": "lend", "label": "x"}),
+    ],
+)
+def test_what_is_refused_changes_nothing_and_is_not_in_the_audit(
+    signed: Served, path: str, given: dict[str, str]
+) -> None:
+    client = signed.signed_in("admin@example.com")
+    people, known = list(signed.facts.people), signed.facts.audit.entries()[0].id
+    answer = client.post(path, data=given | {"token": client.headers["X-CSRF-Token"]})
+    assert answer.status_code == 422
+    assert 'role="alert"' in answer.text
+    assert list(signed.facts.people) == people
+    assert signed.facts.audit.entries()[0].id == known
+
+
+def test_a_token_makes_no_tokens_by_the_page_either(signed: Served) -> None:
+    program = signed.with_token("editor@example.com")
+    token = re.search(r'name="token" value="([^"]+)"', program.get("/account").text)
+    assert token is not None
+    refused = program.post("/account/tokens", data={"token": token[1], "label": "for ever"})
+    assert refused.status_code == 403
+    assert "upt_" not in refused.text.replace("upt_…", "")
+    assert len(signed.facts.tokens.of(signed.facts.people.get("editor@example.com"))) == 1

@@ -39,7 +39,7 @@ def create_app(root: Path, settings: ServerSettings | None = None, *, local_toke
         local_token: what this account's command line shows; empty: it is not answered.
 
     Raises:
-        UsageError: UP602 the folder is not a workspace; UP650 beyond loopback without sign-in.
+        UsageError: UP602 the folder is not a workspace; UP650 reached from other machines without sign-in.
         EngineError: UP701 another process has the log open.
     """
     chosen = settings or ServerSettings()

@@ -110,7 +110,7 @@ class Surroundings:
         that a foreign page asks for."""
         name = _host_name(headers.get("host", ""))
         ours = _LOOPBACK_NAMES | {self.state.settings.host, *self.state.settings.hosts}
-        if self.state.settings.bound_to_loopback and name not in ours:
+        if self.state.settings.loopback and name not in ours:
             raise BadRequestError(
                 text("this server does not answer for the host '{host}'", host=name[:100]),
                 hint=text("start it with --allow-host NAME"),

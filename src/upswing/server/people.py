@@ -103,8 +103,7 @@ def _add_tokens(found: APIRouter) -> None:
 
     @found.post("/tokens", summary=text("Make a personal token; it is shown once").message, status_code=201)
     def new(request: Request, person: Viewer, wanted: NewToken) -> dict[str, object]:
-        if bearer(request) is not None:
-            raise NotAllowedError(text("a token cannot make tokens"), hint=text("sign in with your password"))
+        refuse_tokens(request)
         lifetime = None if wanted.lifetime is None else Duration.parse(wanted.lifetime, what="lifetime")
         made = facts_of(request).tokens.new(_member(person), label=wanted.label, role=wanted.role, lifetime=lifetime)
         record(request, "tokens.new", made[1].prefix, after=token_as_dict(made[1]))
@@ -115,6 +114,16 @@ def _add_tokens(found: APIRouter) -> None:
         facts_of(request).tokens.revoke(_member(person), number)
         record(request, "tokens.revoke", str(number))
         return Response(status_code=204)
+
+
+def refuse_tokens(request: Request) -> None:
+    """Let only those make a token who are here with their password: a token that ends could make one that does not.
+
+    Raises:
+        NotAllowedError: UP806 the request shows a token.
+    """
+    if bearer(request) is not None:
+        raise NotAllowedError(text("a token cannot make tokens"), hint=text("sign in with your password"))
 
 
 def person_as_dict(person: Member) -> dict[str, object]:

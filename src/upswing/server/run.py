@@ -40,8 +40,8 @@ def run(
         add: mount further parts on the application, e.g. pages.
 
     Raises:
-        UsageError: UP602 the folder is not a workspace; UP650 beyond loopback without sign-in; UP653 the address cannot be
-            used.
+        UsageError: UP602 the folder is not a workspace; UP650 reached from other machines without sign-in; UP653 the
+            address cannot be used.
         EngineError: UP701 another process has the log open.
     """
     return_memory()

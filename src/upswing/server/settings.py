@@ -17,7 +17,7 @@ class ServerSettings:
         host: address to listen on.
         port: 0 lets the system choose.
         hosts: further names under which browsers may ask, e.g. ``growth.example.com``; those of the loopback and `host`
-            always may.
+            always may. A foreign one counts as listening beyond this machine.
         question_threads: questions computed at the same time.
         question_queue: questions that may wait beyond those.
         cache_bytes: memory for answers that are kept.
@@ -46,40 +46,58 @@ class ServerSettings:
 
     @property
     def loopback(self) -> bool:
-        """Whether only this machine can reach the server. A further name means that somebody passes requests on to it.
+        """Whether only this machine can reach the server.
 
         Examples:
             >>> ServerSettings(host="127.0.0.1").loopback, ServerSettings(host="0.0.0.0").loopback
             (True, False)
-            >>> ServerSettings(hosts=("growth.example.com",)).loopback
-            False
         """
-        return self.bound_to_loopback and not self.hosts
+        return _of_this_machine(self.host)
 
     @property
-    def bound_to_loopback(self) -> bool:
-        """Whether the server listens on this machine only, whoever passes requests on to it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+    def reached_from(self) -> str | None:
+        """The address or name by which other machines reach the server; None when none does.
+
+        A foreign name says that something in front of the server, e.g. a proxy on this machine, lets others in by it,
+        whatever address the server listens on.
+
+        Examples:
+            >>> ServerSettings(hosts=("growth.example.com",)).reached_from
+            'growth.example.com'
+            >>> ServerSettings(hosts=("localhost", "me.localhost")).reached_from is None
+            True
+        """
+        return next((name for name in (self.host, *self.hosts) if not _of_this_machine(name)), None)
 
     def require_sign_in(self, *, configured: bool) -> None:
         """Refuse to listen beyond this machine while everybody who comes would be an administrator.
 
         Raises:
-            UsageError: UP650 no sign-in is set up.
+            UsageError: UP650 it listens beyond this machine, or answers to a foreign name, and no sign-in is set up.
         """
-        if not self.loopback and not configured:
-            raise UsageError(
-                text(
-                    "'{host}' can be reached from other machines, and nobody has to sign in",
-                    host=(*self.hosts, self.host)[0],
-                ),
-                code="UP650",
-                hint=text(
+        foreign = self.reached_from
+        if foreign is not None and not configured:
+            if self.loopback:
+                hint = text(
+                    "make the first administrator: upswing people add EMAIL --role admin; or leave out --allow-host"
+                )
+            else:
+                hint = text(
                     "make the first administrator: upswing people add EMAIL --role admin; or listen on 127.0.0.1"
-                ),
+                )
+            raise UsageError(
+                text("'{host}' can be reached from other machines, and nobody has to sign in", host=foreign),
+                code="UP650",
+                hint=hint,
             )
+
+
+def _of_this_machine(name: str) -> bool:
+    """Whether an address or a name stands for this machine in every network (RFC 6761, section 6.3)."""
+    folded = name.strip("[]").rstrip(".").lower()
+    if folded == "localhost" or folded.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(folded).is_loopback
+    except ValueError:
+        return False

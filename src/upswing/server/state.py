@@ -95,8 +95,8 @@ class ServerState:
 
     @property
     def open_to_all(self) -> bool:
-        """Whether everybody who can reach the server is its administrator: loopback without sign-in."""
-        return self.settings.loopback and (self.gate is None or not self.gate.configured())
+        """Whether everybody who can reach the server is its administrator: only this machine can, and nobody signs in."""
+        return self.settings.reached_from is None and (self.gate is None or not self.gate.configured())
 
 
 def state_of(request: HTTPConnection) -> ServerState:

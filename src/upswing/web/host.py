@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.requests import Request
 
 from upswing.core.results import Result
+from upswing.server.audit import record
 from upswing.server.state import ROLES, Person, Role, ServerState, current_person
 from upswing.verbs import verb
 
@@ -147,13 +148,18 @@ class Host:
         notes = self.facts.annotations.between(date(1900, 1, 1), date(2200, 1, 1))
         return tuple(Annotation(date.fromisoformat(n.day), n.body, n.who, n.id) for n in notes)
 
-    def record(self, request: Request, what: str, target: str) -> None:
-        """Write a change into the audit, where there is one."""
-        if self.facts is None:
-            return
-        person = self.person(request)
-        who = "" if person is None else str(getattr(person, "email", person.name))
-        self.facts.audit.record(who, what, target, address=request.client.host if request.client else None)
+    def record(self, request: Request, what: str, target: str, *, before: object = None, after: object = None) -> None:
+        """Write a change into the audit, where there is one.
+
+        Args:
+            request: as it came.
+            what: e.g. ``keys.rotate``.
+            target: to what, by name; never a user's id.
+            before: what it was, as plain data; only its hash is kept.
+            after: what it is now.
+        """
+        if self.facts is not None:
+            record(request, what, target, before=before, after=after)
 
 
 def may(person: Person, role: Role) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
@@ -15,7 +15,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 
 from upswing.core.calendar import Calendar
-from upswing.core.errors import UpswingError
+from upswing.core.errors import UpswingError, UsageError, did_you_mean
 from upswing.core.i18n import Text, current_locale, normalise_locale, text
 from upswing.core.numbers import format_date
 from upswing.core.results import Result
@@ -108,6 +108,31 @@ class View:
         """One field of the posted form."""
         value = self.form.get(key)
         return value.strip() if isinstance(value, str) else default
+
+    def number(self, key: str) -> int:
+        """One field of the posted form that is a number of something.
+
+        Raises:
+            UsageError: UP651 it is none.
+        """
+        written = self.field(key)
+        if not (written.isascii() and written.isdigit() and len(written) < 16):
+            raise UsageError(text("{name}: '{value}' is not a number", name=key, value=written[:100]), code="UP651")
+        return int(written)
+
+    def choice(self, key: str, allowed: Collection[str]) -> str:
+        """One field of the posted form that is one of several words.
+
+        Raises:
+            UsageError: UP651 it is none of them.
+        """
+        written = self.field(key)
+        if written not in allowed:
+            raise UsageError(
+                text("'{value}' is not a choice for {name}", value=written[:100], name=key), code="UP651",
+                hint=did_you_mean(written[:100], allowed),
+            )  # fmt: skip
+        return written
 
     def may(self, role: Role) -> bool:
         """Whether the visitor may do what `role` may."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from starlette.requests import Request
 from starlette.responses import Response
 
-from upswing.core.errors import UpswingError, UsageError
+from upswing.core.errors import UsageError
 from upswing.core.i18n import text, use_locale
 from upswing.facts.people import Person as Member
+from upswing.server.people import refuse_tokens, token_as_dict
 from upswing.server.sign_in import safe_next
 from upswing.server.state import LocalPerson
 from upswing.web.render import render
@@ -45,12 +46,14 @@ def change(view: View) -> Response:
     if facts is None or not isinstance(person, Member):
         raise UsageError(text("whoever uses this machine needs no token"), code="UP806")
     try:
-        if view.field("do") == "revoke":
-            facts.tokens.revoke(person, int(view.field("id")))
-            secret = ""
+        if view.field("do") and view.choice("do", ("new", "revoke")) == "revoke":
+            number, secret = view.number("id"), ""
+            facts.tokens.revoke(person, number)
+            view.host.record(view.request, "tokens.revoke", str(number))
         else:
-            secret, _ = facts.tokens.new(person, label=view.field("label"))
-    except UpswingError as error:
+            refuse_tokens(view.request)
+            secret, made = facts.tokens.new(person, label=view.field("label"))
+            view.host.record(view.request, "tokens.new", made.prefix, after=token_as_dict(made))
+    except UsageError as error:
         return show(view, status=422, problem=problem_of(error))
-    view.host.record(view.request, f"tokens.{view.field('do') or 'new'}", person.email)
     return show(view, secret=secret)

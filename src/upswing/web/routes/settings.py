@@ -9,6 +9,8 @@ from starlette.responses import RedirectResponse, Response
 
 from upswing.core.errors import UpswingError, UsageError
 from upswing.core.i18n import text
+from upswing.server.keys import key_as_dict
+from upswing.server.people import person_as_dict
 from upswing.server.state import ROLES, Role
 from upswing.web.render import render
 from upswing.web.site import Pages, problem_of
@@ -58,48 +60,47 @@ def _done(view: View, change: object, anchor: str) -> Response:
 
 
 def _people(view: View, facts: Facts) -> str:
-    email, do = view.field("email"), view.field("do")
+    email, do = view.field("email"), view.choice("do", ("add", "role", "disable", "enable"))
+    before = None
     if do == "add":
-        facts.people.add(
-            email,
-            role=_role(view),
-            name=view.field("name") or None,
-            password=str(view.form.get("password", "")) or None,
-        )
-    elif do == "role":
-        facts.people.change(email, role=_role(view))
-    elif do in ("disable", "enable"):
-        facts.people.change(email, disabled=do == "disable")
-    view.host.record(view.request, f"people.{do}", email)
+        password = str(view.form.get("password", "")) or None
+        person = facts.people.add(email, role=_role(view), name=view.field("name") or None, password=password)
+    else:
+        before = person_as_dict(facts.people.get(email))
+        if do == "role":
+            person = facts.people.change(email, role=_role(view))
+        else:
+            person = facts.people.change(email, disabled=do == "disable")
+    view.host.record(view.request, f"people.{do}", person.email, before=before, after=person_as_dict(person))
     return ""
 
 
 def _keys(view: View, facts: Facts) -> str:
-    do, number = view.field("do"), view.field("id")
-    secret = ""
+    do, secret = view.choice("do", ("new", "rotate", "revoke")), ""
     if do == "new":
         kind = cast("KeyKind", view.field("kind"))
         origins = [o for o in view.field("origins").replace(",", " ").split() if o]
         secret, key = facts.keys.new(kind, label=view.field("label"), origins=origins)
-        number = str(key.id)
     elif do == "rotate":
-        secret, _ = facts.keys.rotate(int(number))
-    elif do == "revoke":
-        facts.keys.revoke(int(number))
-    view.host.record(view.request, f"keys.{do}", number)
+        secret, key = facts.keys.rotate(view.number("id"))
+    else:
+        key = facts.keys.revoke(view.number("id"))
+    view.host.record(view.request, f"keys.{do}", f"{key.kind} {key.prefix}", after=key_as_dict(key))
     return secret
 
 
 def _notes(view: View, facts: Facts) -> str:
-    if view.field("do") == "remove":
-        facts.annotations.remove(int(view.field("id")))
+    if view.choice("do", ("add", "remove")) == "remove":
+        target = str(view.number("id"))
+        facts.annotations.remove(int(target))
     else:
         try:
             day = date.fromisoformat(view.field("day"))
         except ValueError:
             raise UsageError(text("'{value}' is not a date or time", value=view.field("day")), code="UP621") from None
         facts.annotations.add(day, view.field("body"), who=view.person.name)
-    view.host.record(view.request, "notes.change", view.field("day"))
+        target = day.isoformat()
+    view.host.record(view.request, "notes.change", target)
     return ""
 
 
