@@ -10,6 +10,7 @@ from typing import ClassVar, Final
 from upswing.core.errors import UsageError, did_you_mean
 from upswing.core.i18n import Text, text
 from upswing.core.results import Column, HowComputed, Result, Table, Window
+from upswing.core.units import DAY, Duration
 from upswing.spec.base import Definition
 from upswing.spec.initiative import STAGES, InitiativeDefinition, InitiativeStage
 
@@ -160,18 +161,30 @@ def _due(i: InitiativeDefinition, today: date) -> list[Due]:
     if i.stage != "sunset" and i.due is not None:
         days = (i.due - today).days
         if days < 0:
-            found.append(Due(i, "overdue", text("{days} days overdue: {step}", days=-days, step=_step(i)), days))
+            found.append(
+                Due(i, "overdue", text("overdue by {time}: {step}", time=Duration(-days * DAY), step=_step(i)), days)
+            )
         elif days <= SOON:
-            found.append(Due(i, "soon", text("due in {days} days: {step}", days=days, step=_step(i)), days))
+            found.append(Due(i, "soon", _soon(days, _step(i)), days))
     elif i.stage not in ("sunset", "iterate") and i.since is not None and today - i.since > timedelta(days=STALE):
         days = (today - i.since).days
-        found.append(Due(i, "stale", text("in this stage for {days} days, without a due date", days=days), None))
+        found.append(
+            Due(i, "stale", text("in this stage for {time}, without a due date", time=Duration(days * DAY)), None)
+        )
     wanted = EXPECTED.get(i.stage)
     if wanted is not None and not any(p.stage == wanted for p in i.documents):
         found.append(Due(i, "no_document", text("no document of the stage '{stage}'", stage=STAGE_WORDS[wanted]), None))
     if i.stage in ("test", "trial", "launch", "iterate") and not i.metrics:
         found.append(Due(i, "no_metric", text("no metric says whether it works"), None))
     return found
+
+
+def _soon(days: int, step: Text | str) -> Text:
+    return (
+        text("due in {time}: {step}", time=Duration(days * DAY), step=step)
+        if days
+        else text("due today: {step}", step=step)
+    )
 
 
 def _step(i: InitiativeDefinition) -> Text | str:
