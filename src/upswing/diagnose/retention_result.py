@@ -298,12 +298,18 @@ class RetentionResult(Result):
             Column("observable", text("Users seen to the end"), "count"),
             Column("sum", text("Sum"), "number", text("sum of the property over the cohort's returns in the period")),
         )
-        return Table("cells", text("All cells"), columns, [row for c in self.cohorts for row in self._cell_rows(c)])
+        kept = np.array([r or 0 for c in self.cohorts for r in c.retained], dtype=float)
+        sizes = np.array([float(c.size) for c in self.cohorts for _ in c.retained])
+        interval = wilson_interval(kept, sizes)
+        lower, upper = np.atleast_1d(interval.lower).tolist(), np.atleast_1d(interval.upper).tolist()
+        rows, at = [], 0
+        for cohort in self.cohorts:
+            end = at + len(cohort.retained)
+            rows += self._cell_rows(cohort, lower[at:end], upper[at:end])
+            at = end
+        return Table("cells", text("All cells"), columns, rows)
 
-    def _cell_rows(self, cohort: Cohort) -> list[tuple[Cell, ...]]:
-        kept = np.array([r or 0 for r in cohort.retained], dtype=float)
-        interval = wilson_interval(kept, np.full(len(kept), float(cohort.size)))
-        lower, upper = np.atleast_1d(interval.lower), np.atleast_1d(interval.upper)
+    def _cell_rows(self, cohort: Cohort, lower: list[float], upper: list[float]) -> list[tuple[Cell, ...]]:
         rows: list[tuple[Cell, ...]] = []
         for i, (p, retained) in enumerate(zip(self.pooled, cohort.retained, strict=True)):
             known = retained is not None and cohort.size > 0
@@ -311,7 +317,7 @@ class RetentionResult(Result):
                 (
                     cohort.start, cohort.size, self.lag_label(p.lag), retained,
                     retained / cohort.size if retained is not None and known else None,
-                    float(lower[i]) if known else None, float(upper[i]) if known else None,
+                    lower[i] if known else None, upper[i] if known else None,
                     cohort.complete[i], cohort.observable[i], cohort.sums[i] if cohort.sums else None,
                 )
             )  # fmt: skip
