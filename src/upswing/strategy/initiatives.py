@@ -67,7 +67,7 @@ class BoardResult(Result):
         if not self.initiatives:
             return text("There is no initiative yet.")
         if late:
-            return text("{late} of {n} initiatives are overdue.", late=late, n=len(self.initiatives))
+            return text("Overdue: {late} of {n} initiatives.", late=late, n=len(self.initiatives))
         return text("None of {n} initiatives is overdue.", n=len(self.initiatives))
 
     def data(self) -> dict[str, object]:
@@ -91,13 +91,11 @@ class BoardResult(Result):
             ],
         }  # fmt: skip
 
-    def _row(
-        self, i: InitiativeDefinition
-    ) -> tuple[str, Text, date | None, int | None, date | None, str, str, int, int, str]:
+    def _row(self, i: InitiativeDefinition) -> tuple[str, Text, int | None, date | None, str, str, int, int, str]:
         days = None if i.since is None else (self.today - i.since).days
         metrics = (known.shown if (known := self.metrics.get(name)) else name for name in i.metrics)
         return (
-            i.shown, STAGE_WORDS[i.stage], i.since, days, i.due, i.next_step or "", i.owner or "", len(i.hypotheses),
+            i.shown, STAGE_WORDS[i.stage], days, i.due, i.next_step or "", i.owner or "", len(i.hypotheses),
             len(i.experiments), ", ".join(metrics),
         )  # fmt: skip
 
@@ -192,8 +190,8 @@ def _step(i: InitiativeDefinition) -> Text | str:
 
 
 _BOARD: Final = (
-    Column("name", text("Initiative")), Column("stage", text("Stage")), Column("since", text("In this stage since"), "date"),
-    Column("days", text("Days in it"), "count"), Column("due", text("Due"), "date"), Column("next_step", text("Next step")),
+    Column("name", text("Initiative")), Column("stage", text("Stage")), Column("days", text("Days in it"), "count"),
+    Column("due", text("Due"), "date"), Column("next_step", text("Next step")),
     Column("owner", text("Owner")), Column("hypotheses", text("Hypotheses"), "count"),
     Column("experiments", text("Experiments"), "count"), Column("metrics", text("Metrics")),
 )  # fmt: skip
