@@ -91,6 +91,30 @@ def test_sentences_are_translated_where_they_are_shown() -> None:
         assert str(sentence) == str(text("{n} users", n=3))
 
 
+def test_every_text_that_makes_its_own_words_says_them_on_the_other_side() -> None:
+    from upswing.metrics import explain, quantity
+    from upswing.review import points, weekly
+
+    made = [
+        quantity.Quantity(0.012, "ratio", change=True), quantity.Quantity(None, "count"), weekly._Seconds(90.0),
+        explain._Joined([text("{n} users", n=3), "and more"]), points._Doubts(["mix", "season"]),
+    ]  # fmt: skip
+    known = {type(one) for one in made}
+    assert _below(Text) == known  # a new one has to be tried here
+    for one in made:
+        for locale in ("en", "zh-CN"):
+            with use_locale(locale):
+                sentence = text("it was {x}", x=one)
+                assert str(one)
+                assert str(decode(json.loads(json.dumps(encode(one))))) == str(one)
+                assert str(decode(json.loads(json.dumps(encode(sentence))))) == str(sentence)
+                assert type(decode(encode(one))) is type(one)
+
+
+def _below(kind: type) -> set[type]:
+    return {found for one in kind.__subclasses__() for found in {one, *_below(one)}}
+
+
 @pytest.mark.parametrize("kind", [UsageError, DataError, UpswingError])
 def test_errors_can_be_raised_again(kind: type[UpswingError]) -> None:
     error = kind(text("no {x}", x="y"), code="UP999", hint="try z", problems=[Problem("UP101", "a", file="f", line=3)])

@@ -214,7 +214,7 @@ class Result:
         out = io.StringIO()
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow([c.key for c in chosen.columns])
-        writer.writerows([["" if v is None else plain(v) for v in row] for row in chosen.rows])
+        writer.writerows([["" if v is None else plain(v) for v in map(_bare, row)] for row in chosen.rows])
         return out.getvalue()
 
     @property
@@ -253,6 +253,11 @@ def with_groups(main: Table, by: Text | str, groups: Iterable[tuple[str, Sequenc
     rows = [(ALL, *row) for row in main.rows]
     rows += [(name, *row) for name, found in groups for row in found]
     return Table(main.name, main.title, (Column("group", by), *main.columns), rows, main.note)
+
+
+def _bare(cell: Cell) -> object:
+    """A number that is shown with its unit, as a number."""
+    return getattr(cell, "value", None) if hasattr(cell, "value") else cell
 
 
 def plain(value: object) -> object:

@@ -91,8 +91,11 @@ def detached(value: Any) -> Any:
 
 
 def _encode_object(value: object) -> Wire:
-    if isinstance(value, Text):
+    if type(value) is Text:
         return {"$text": [value.message, encode(value.values)]}
+    if isinstance(value, Text):  # one that makes its own words, e.g. a number with its unit: from what it holds
+        held: Wire = {"$map": [[name, encode(getattr(value, name))] for name in _slots(type(value))]}
+        return {"$words": [_name(type(value)), held]}
     if isinstance(value, datetime):
         zone = value.tzinfo.key if isinstance(value.tzinfo, ZoneInfo) else None
         return {"$time": [value.isoformat(), zone]}
@@ -134,6 +137,18 @@ def _decode_model(body: Any) -> object:
     if not issubclass(kind, BaseModel):
         raise ValueError(f"{body[0]} is no model")
     return kind.model_construct(set(body[2]), **decode(body[1]))
+
+
+def _decode_words(body: Any) -> object:
+    kind = _type(body[0])
+    if not issubclass(kind, Text):
+        raise ValueError(f"{body[0]} is no text")
+    given = decode(body[1])
+    return _made(kind, {name: given[name] for name in _slots(kind)})
+
+
+def _slots(kind: type) -> list[str]:
+    return [name for one in reversed(kind.__mro__) for name in getattr(one, "__slots__", ())]
 
 
 def _decode_error(body: Any) -> object:
@@ -200,6 +215,7 @@ _READERS: Final[Mapping[str, Any]] = {
     "$map": _decode_map,
     "$float": float,
     "$text": lambda body: Text(str(body[0]), decode(body[1])),
+    "$words": _decode_words,
     "$time": _decode_time,
     "$date": date.fromisoformat,
     "$path": Path,

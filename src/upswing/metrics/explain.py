@@ -175,7 +175,8 @@ class ChangeResult(Result):
             for found in self.findings
         ]
         if self.beyond_chance and not self.findings and self.splits:
-            said.append(text("No segment carries it beyond chance: it moved about alike everywhere looked at"))
+            looked = ", ".join(dict.fromkeys(split.dimension for split in self.splits))
+            said.append(text("No single segment stands out beyond chance; looked at: {dimensions}", dimensions=looked))
         return said
 
     def data(self) -> dict[str, object]:

@@ -129,7 +129,7 @@ class TreeChangeResult(Result):
             return text("“{metric}”: {before} → {after} ({change})", **words)
         first = leaves[0]
         return text(
-            "“{metric}”: {before} → {after} ({change}); most of it through “{leaf}” ({share})",
+            "“{metric}”: {before} → {after} ({change}); the largest part through “{leaf}” ({share})",
             leaf=first.label, share=Quantity(first.contribution, top.unit, change=True), **words,
         )  # fmt: skip
 

@@ -16,7 +16,7 @@ from upswing.core.results import Chart, Result, Table
 _ROWS = 60
 _PIPED_WIDTH = 180
 _ESTIMATES = 30
-"""Intervals beyond this number are points of a curve."""
+"""Rows beyond this number are points of a curve, whose numbers are for the page, --json and --csv."""
 
 
 def print_result(result: Result, *, console: Console | None = None) -> None:
@@ -27,11 +27,11 @@ def print_result(result: Result, *, console: Console | None = None) -> None:
     if str(result.verdict()):
         out.print(RichText(str(result.verdict())))
     charts = result.charts()
-    curves = {chart.table for chart in charts if chart.kind in ("line", "bar", "stacked")}
-    curves |= {chart.table for chart in charts if chart.kind == "interval" and len(_rows(result, chart)) > _ESTIMATES}
+    drawn = [chart for chart in charts if chart.kind in ("line", "bar", "stacked", "interval")]
+    curves = {chart.table for chart in drawn if len(_rows(result, chart)) > _ESTIMATES}
     for index, table in enumerate(result.tables()):
         if index and (table.name in curves or len(table.rows) > _ROWS):
-            continue  # the numbers behind a curve are for the page, --json and --csv
+            continue
         out.print()
         out.print(_table(table))
         if str(table.note):

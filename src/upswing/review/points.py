@@ -144,7 +144,7 @@ class GrowthPointsResult(Result):
             Column("kind", text("Kind")),
             Column("sentence", text("What speaks for and against it")),
         )
-        kinds = {"quantitative": text("counted"), "qualitative": text("told")}
+        kinds = {"quantitative": text("counted"), "qualitative": text("told by users")}
         doubts = _doubt_names()
         rows: list[tuple[Cell, ...]] = []
         for i, p in enumerate(self.points, start=1):

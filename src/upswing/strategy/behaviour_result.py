@@ -25,7 +25,7 @@ _STATES: Final[dict[Factor, Text]] = {
 _LEVERS: Final[dict[Factor, Text]] = {
     "motivation": text("Show what it is good for: progress, others like them, a goal within reach"),
     "ability": text("Make it easier: fewer steps, no errors, a good default"),
-    "trigger": text("Call them: permission for messages, a reminder at their usual hour, a mark in the app"),
+    "trigger": text("Give them a trigger: permission for messages, a reminder at their usual hour, a mark in the app"),
 }
 
 
@@ -246,11 +246,16 @@ _FACTORS = (
     Column("factor", text("Factor")),
     Column("level", text("Level"), "number", text("geometric mean; 1 is that of everybody")),
     Column("below", text("Below good"), "ratio"),
-    Column("limits", text("Limits"), "ratio", text("share of users with the largest gain from this factor")),
+    Column("limits", text("Limits whom"), "ratio", text("share of users with the largest gain from this factor")),
     Column("gain", text("Gain per user"), "number", text("target events more at a good level")),
     Column("lower", text("Lower limit"), "number"),
     Column("upper", text("Upper limit"), "number"),
-    Column("certainty", text("Largest in"), "ratio", text("share of draws in which this factor has the largest gain")),
+    Column(
+        "certainty",
+        text("Largest in so many draws"),
+        "ratio",
+        text("share of draws in which this factor has the largest gain"),
+    ),
 )
 _SIGNALS = (
     Column("factor", text("Factor")),
@@ -270,7 +275,7 @@ _PLANE = (
 _CALIBRATION = (
     Column("users", text("Users"), "count"),
     Column("expected", text("Expected"), "number"),
-    Column("seen", text("Seen"), "number"),
+    Column("seen", text("Observed"), "number"),
 )
 _TOGETHER = (
     Column("first", text("Factor")),

@@ -91,12 +91,11 @@ class BoardResult(Result):
             ],
         }  # fmt: skip
 
-    def _row(self, i: InitiativeDefinition) -> tuple[str, Text, int | None, date | None, str, str, int, int, str]:
+    def _row(self, i: InitiativeDefinition) -> tuple[str, Text, int | None, date | None, str, str, int, str]:
         days = None if i.since is None else (self.today - i.since).days
         metrics = (known.shown if (known := self.metrics.get(name)) else name for name in i.metrics)
         return (
-            i.shown, STAGE_WORDS[i.stage], days, i.due, i.next_step or "", i.owner or "", len(i.hypotheses),
-            len(i.experiments), ", ".join(metrics),
+            i.shown, STAGE_WORDS[i.stage], days, i.due, i.next_step or "", i.owner or "", len(i.hypotheses), ", ".join(metrics),
         )  # fmt: skip
 
     def tables(self) -> list[Table]:
@@ -192,8 +191,7 @@ def _step(i: InitiativeDefinition) -> Text | str:
 _BOARD: Final = (
     Column("name", text("Initiative")), Column("stage", text("Stage")), Column("days", text("Days in it"), "count"),
     Column("due", text("Due"), "date"), Column("next_step", text("Next step")),
-    Column("owner", text("Owner")), Column("hypotheses", text("Hypotheses"), "count"),
-    Column("experiments", text("Experiments"), "count"), Column("metrics", text("Metrics")),
+    Column("owner", text("Owner")), Column("hypotheses", text("Hypotheses"), "count"), Column("metrics", text("Metrics")),
 )  # fmt: skip
 _DUE: Final = (
     Column("name", text("Initiative")), Column("message", text("Waits for")), Column("days", text("Days left"), "count"),

@@ -114,7 +114,7 @@ class QuadrantsResult(Result):
             Candidate(
                 source=self.verb,
                 key=f"{self.definition.name}_high_high",
-                state=text("They want to and cannot"),
+                state=text("They want to, and more of them are stopped on the way"),
                 trace=text("{n} new users with high desire and high friction activate at {rate}, those with low friction at "
                            "{best}", n=f"{stopped.users:,}", rate=show(stopped.activation.estimate, "ratio"),
                            best=show(self.quadrants[0].activation.estimate, "ratio")),
@@ -176,7 +176,8 @@ class QuadrantsResult(Result):
         """Quadrants with cards, signals, the check, groups, and the plane of scores."""
         quadrants: list[tuple[Cell, ...]] = [
             (QUADRANT_NAMES[q.name], q.users, q.share, q.activation.estimate, q.activation.lower, q.activation.upper,
-             q.retention.estimate, q.value.estimate, card(q.name, self.cards))
+             q.retention.estimate, q.value.estimate,
+             card(q.name, self.cards) if self.order.passed else "")
             for q in self.quadrants
         ]  # fmt: skip
         checks: list[tuple[Cell, ...]] = [

@@ -125,6 +125,9 @@ class BacklogVerbs(OpenWorkspace):
         )
         if name is None:
             return result
+        if experiment:
+            written = text("written: {file}; the hypothesis is ready", file=f"experiments/{name}.yml")
+            result = replace(result, how=replace(result.how, caveats=(Caveat("written", written), *result.how.caveats)))
         return replace(result, ranked=tuple(r for r in result.ranked if r.hypothesis.name == name))
 
     def growth_section(self) -> BacklogResult | None:

@@ -72,7 +72,9 @@ class StrategyVerbs(OpenWorkspace):
             options.set("within", {**windows, **({"trigger": returns} if returns else {})})
         elif within is not None:
             options.set("within", within)
-        definition = self._definition("hook", HookDefinition, name, options, needed="--trigger EVENT --action EVENT")
+        definition = self._definition(
+            "hook", HookDefinition, name, options, needed="--trigger EVENT --action EVENT --reward EVENT"
+        )
         by, compared = self._comparison(by, stop)
         users = self._users(segment, stop)
         return hook(self.log, definition, start=start, stop=stop, by=by, users=users, segment=compared)
@@ -121,7 +123,11 @@ class StrategyVerbs(OpenWorkspace):
             if written:
                 options.set(factor, [self._counted(s, factor) if isinstance(s, str) else s for s in written])
         definition = self._definition(
-            "behaviour", BehaviourDefinition, name, options, needed="--target EVENT --motivation EVENT --ability -EVENT"
+            "behaviour",
+            BehaviourDefinition,
+            name,
+            options,
+            needed="--target EVENT --motivation EVENT --ability -EVENT --trigger EVENT",
         )
         return behaviour(self.log, definition, start=start, stop=stop, users=self._users(segment, stop))
 

@@ -112,7 +112,7 @@ function plane(data, look) {
     symbol: data.dots.length ? "none" : "circle", symbolSize: 4, lineStyle: { width: 1.75 }, silent: data.dots.length > 0 }));
   series.push(...data.dots.map((one, i) => ({ name: one.name, type: "scatter", data: one.points.map(([x, y, radius, label]) => ({ value: [x, y], symbolSize: 2 * radius, label_: label })),
     color: look.series[i % 6], itemStyle: { opacity: 0.6 }, animation: false })));
-  if (data.band.length) series.unshift({ type: "custom", silent: true, animation: false, tooltip: { show: false }, data: [data.band[0].slice(0, 2)], renderItem: (_, api) => ({ type: "polygon",
+  if (data.band.length) series.unshift({ type: "custom", silent: true, animation: false, tooltip: { show: false }, data: [[data.band[0][0], Math.min(...data.band.map((b) => b[1]))], [data.band[0][0], Math.max(...data.band.map((b) => b[2]))]], renderItem: (at, api) => at.dataIndex ? null : ({ type: "polygon",
     shape: { points: [...data.band.map(([x, low]) => [x, low]), ...[...data.band].reverse().map(([x, , high]) => [x, high])].map((at) => api.coord(at)) }, style: { fill: look.series[0], opacity: 0.14 } }) });
   if (series.length && data.marks.length) series[series.length - 1].markLine = { silent: true, symbol: "none", label: { show: false }, lineStyle: { color: look.faint, type: "dashed" },
     data: data.marks.map(([name, at]) => (name === "x" ? { xAxis: at } : { yAxis: at })) };

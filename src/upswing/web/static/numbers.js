@@ -27,6 +27,11 @@ export function shown(value, unit, locale) {
 }
 
 export function tick(value, unit, locale) {
+  if (unit !== "seconds" && Math.abs(value) < 10) { // ticks are round: as many digits as they have, or neighbours read alike
+    const percent = unit === "ratio" || unit === "change" || unit === "difference";
+    const written = trim(Number((percent ? Math.abs(value) * 100 : Math.abs(value)).toPrecision(6)));
+    return signed(written + (unit === "difference" ? POINTS[locale] : percent ? "%" : ""), value, unit === "difference");
+  }
   if (unit === "ratio" || unit === "change") return signed(`${trim(significant(Math.abs(value) * 100))}%`, value);
   if (unit === "difference") return signed(trim(significant(Math.abs(value) * 100)) + POINTS[locale], value, true);
   return unit === "seconds" ? seconds(value, locale) : compact(value, locale);
