@@ -97,6 +97,14 @@ def test_an_unusual_day_alerts_with_what_was_to_be_expected(folder):
     assert find_alerts(log, [PEOPLE], breaks=(), fail=True).passed() is False
 
 
+@pytest.mark.parametrize("days", [-(2**53), 0, 141, 2**53])
+def test_days_that_cannot_be_judged_are_refused(folder, days):
+    log = days_log(folder, 3)
+    with pytest.raises(UsageError) as refused:
+        find_alerts(log, [PEOPLE], days=days)
+    assert refused.value.code == "UP660"
+
+
 def test_few_users_are_not_judged(folder):
     log = days_log(folder, 56, daily=10, low={54})
     found = find_alerts(log, [PAYS], breaks=())

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats as distributions
 
+from upswing.core.errors import UsageError
 from upswing.core.i18n import Text, text
 from upswing.core.results import Caveat, Cell, Column, HowComputed, Result, Table
 from upswing.core.units import DAY
@@ -147,7 +148,14 @@ def find_alerts(
         dimensions: properties in whose groups tracking may break; chosen if absent.
         breaks: tracking breaks, if they are known already.
         fail: any alert is the answer "no".
+
+    Raises:
+        UsageError: UP660 no day, or more days than the history that they are judged by.
     """
+    if not 1 <= days <= _HISTORY * _SEASON:
+        raise UsageError(
+            text("between 1 and {most} days can be judged, got {n}", most=_HISTORY * _SEASON, n=days), code="UP660"
+        )
     begun = clock.perf_counter()
     lo, hi = log.resolve_range(None, stop)
     watched = [m for m in metrics if m.alert != "off"]
