@@ -59,6 +59,7 @@ def ids(shop, *arguments):
           "--group", "(other)"), "u2"),
         (("--of", "lifecycle", "--in", "2026-01-12", "--state", "dormant"), "u3"),
         (("--of", "lifecycle", "--in", "2026-01-12", "--state", "new"), "u4"),
+        (("--of", "lifecycle", "--in", "2026-01-12", "--state", "active"), "u1 u2 u4"),
         (("--of", "lifecycle", "--in", "2026-01-12", "--state", "returning", "--by", "plan", "--group", "pro"), "u2"),
         (("--of", "stickiness", "--event", "view", "--in", "2026-01-05", "--days", 2), "u1"),
         (("--of", "distribution", "--event", "view", "--at-least", 3), "u1 u2"),

@@ -208,3 +208,10 @@ def test_suggestions_follow_what_is_written(site: httpx.Client) -> None:
     assert "order_paid[platform = 'ios']" in values("event", "order_paid[platform = ")
     assert "platform" in values("property", "plat")
     assert "segment:habit" in values("property", "segment")
+
+
+def test_parts_that_know_no_segment_say_so(site: httpx.Client) -> None:
+    site.get("/alerts")
+    said = "of all users, not of the segment alone"
+    assert said in site.get("/-/overview/alerts?segment=on_android").text
+    assert said not in site.get("/-/overview/alerts").text

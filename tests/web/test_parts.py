@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from upswing.core.errors import UsageError
 from upswing.core.i18n import use_locale
-from upswing.core.results import Chart, Column, Table
+from upswing.core.results import Cell, Chart, Column, Table
 from upswing.report.tables import HEATS, table_html
 from upswing.spec.definitions import KINDS
 from upswing.stats.proportions import newcombe_difference, wilson_interval
@@ -29,6 +30,7 @@ from upswing.web.definition_files import (
 from upswing.web.definition_words import LABELS, MEANINGS, meaning
 from upswing.web.forms import arguments, fields
 from upswing.web.headlines import headline
+from upswing.web.host import Annotation
 from upswing.web.marks import Scale, forest, reading
 from upswing.web.shown import chart_data
 from upswing.web.uploads import mapping_of
@@ -285,3 +287,19 @@ def test_a_difference_holds_every_change(before: list[str], after: list[str]) ->
 
 def test_an_empty_field_is_left_to_be_proposed() -> None:
     assert mapping_of({"user": "uid", "time": ""}).to_dict() == {"user": "uid"}
+
+
+@pytest.mark.parametrize(
+    ("day", "labels", "held"),
+    [("2026-05-10", ["2026-04-27", "2026-05-04", "2026-05-11"], "2026-05-04"),
+     ("2026-05-17", ["2026-04-27", "2026-05-04", "2026-05-11"], "2026-05-11"),
+     ("2026-05-18", ["2026-05-04", "2026-05-11"], ""), ("2026-05-03", ["2026-05-04", "2026-05-11"], ""),
+     ("2026-05-04", ["2026-05-04", "2026-05-05"], "2026-05-04"), ("2026-05-04", ["a", "b"], "")],
+)  # fmt: skip
+def test_a_note_is_marked_on_the_period_that_holds_its_day(day: str, labels: list[str], held: str) -> None:
+    rows: list[tuple[Cell, ...]] = [(label, 1.0) for label in labels]
+    table = Table("t", "", (Column("start", "Period"), Column("rate", "Rate", "ratio")), rows)
+    data = chart_data(
+        Chart("line", "t", "T", x="start", y=("rate",)), table, [Annotation(date.fromisoformat(day), "x")]
+    )
+    assert data["marks"] == ([[held, "x"]] if held else [])

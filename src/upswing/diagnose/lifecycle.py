@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from operator import add
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,10 +75,13 @@ class LifecycleResult(Result):
     periods: tuple[LifecyclePeriod, ...]
     by: str | None = None
     groups: tuple[LifecycleGroup, ...] = ()
-    members: Callable[[int, State, str | None], Keys] | None = field(default=None, repr=False, compare=False)
+    members: Callable[[int, State | Literal["active"], str | None], Keys] | None = field(
+        default=None, repr=False, compare=False
+    )
 
-    def users_in(self, period: str, state: State, *, group: str | None = None) -> Keys:
-        """Sorted keys of the users in a state in a period, in all or in one group, by the pass that counted them.
+    def users_in(self, period: str, state: State | Literal["active"], *, group: str | None = None) -> Keys:
+        """Sorted keys of the users in a state in a period, in all or in one group, by the pass that counted them; the active
+        ones are all but the dormant.
 
         Raises:
             UsageError: UP644 no such period, state or group in this result; UP649 it is no longer tied to its log.
@@ -89,9 +92,9 @@ class LifecycleResult(Result):
         if period not in starts:
             message = text("no period '{period}' in this result", period=period)
             raise UsageError(message, code="UP644", hint=did_you_mean(period, starts))
-        if state not in STATES:
+        if state not in (*STATES, "active"):
             message = text("no state '{state}'", state=state)
-            raise UsageError(message, code="UP644", hint=did_you_mean(state, STATES))
+            raise UsageError(message, code="UP644", hint=did_you_mean(state, (*STATES, "active")))
         return self.members(starts.index(period), state, group)
 
     def title(self) -> Text:
@@ -226,10 +229,10 @@ def lifecycle(
             for i in range(1, grid.n_periods)
         )
 
-    def members(index: int, state: State, group: str | None) -> Keys:
-        wanted = STATES.index(state)
+    def members(index: int, state: State | Literal["active"], group: str | None) -> Keys:
+        wanted = [i for i, known in enumerate(STATES) if known == state or (state == "active" and known != "dormant")]
         place = place_of(() if groups is None else groups.names, group)
-        return users_of(scan, request, lambda batch: kernel.states(batch, index + 1) == wanted, groups, place)
+        return users_of(scan, request, lambda batch: np.isin(kernel.states(batch, index + 1), wanted), groups, place)
 
     counts = found or empty
     periods = periods_of(counts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
@@ -15,6 +16,7 @@ from upswing.report.axes import SERIES, WIDTH, drawing, grid, legend, number, ro
 from upswing.report.scatter import draw_plane
 
 HEIGHT = 220
+_PERIOD = re.compile(r"\d{4}-\d{2}")
 LEFT, RIGHT, TOP, BOTTOM = 56, 16, 10, 26
 
 
@@ -107,7 +109,8 @@ def series_of(chart: Chart, table: Table) -> list[tuple[str, list[float | None]]
         name = show(row[keys.index(chart.series)], "text")
         values = by_name.setdefault(name, [None] * len(positions))
         values[positions[str(row[keys.index(chart.x)])]] = number(row[keys.index(chart.y[0])])
-    return list(by_name.items())[:SERIES]
+    over_time = all(_PERIOD.match(name) for name in by_name)  # of periods the latest say most
+    return list(by_name.items())[-SERIES:] if over_time else list(by_name.items())[:SERIES]
 
 
 def _positions(chart: Chart, table: Table) -> list[Cell]:

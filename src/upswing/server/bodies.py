@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable
 from typing import Final
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from upswing.core.i18n import text
 from upswing.server.errors import BadRequestError, TooLargeError, TooSlowError
@@ -57,6 +57,8 @@ async def read_body(
                 parts.append(part)
     except TimeoutError:
         raise too_slow(seconds) from None
+    except ClientDisconnect:  # nobody is there to read the answer
+        raise BadRequestError(text("the client went away before the body was there")) from None
     packing = request.headers.get("content-encoding", "identity").strip().lower()
     body = unpack(b"".join(parts), packing, limit=8 * limit if unpacked is None else unpacked)
     if grow is not None:

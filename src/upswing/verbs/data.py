@@ -52,7 +52,7 @@ VERBS: Final[tuple[Verb, ...]] = (
             Param("then", text("Interval: the next event; the same one if absent")),
             Param("in_period", text("Lifecycle, stickiness: the period, as its first day"), option="in"),
             Param("state", text("Lifecycle: the state in that period"), "choice",
-                  choices=("new", "returning", "resurrecting", "dormant")),
+                  choices=("new", "returning", "resurrecting", "dormant", "active")),
             Param("days", text("Stickiness: active on exactly so many days"), "integer"),
             Param("measure", text("Distribution: what is measured per user"), "choice",
                   choices=("count", "sum", "active-days")),

@@ -118,7 +118,7 @@ def _cohort(at: Spot) -> dict[str, object] | None:
 
 
 def _state(at: Spot) -> dict[str, object] | None:
-    states = ("new", "returning", "resurrecting", "dormant")
+    states = ("active", "new", "returning", "resurrecting", "dormant")
     return {"in": at.row["start"], "state": at.key} if at.key in states else None
 
 

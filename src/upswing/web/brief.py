@@ -74,6 +74,7 @@ class Brief:
         missing: whether the definition that it needs is not there.
         problem: why there is no answer.
         source: where the part comes from when it is waited for.
+        whom: said where a segment is chosen that the question does not know.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Brief:
     missing: bool = False
     problem: Problem | None = None
     source: str = ""
+    whom: str = ""
 
 
 def brief(view: View, name: str, *, at_once: bool = False) -> Brief:
@@ -103,8 +105,13 @@ def brief(view: View, name: str, *, at_once: bool = False) -> Brief:
     source = address(f"/-/overview/{name}", view.shared)
     if not declared:
         return Brief(name, kind, href, missing=True)
-    ranged = [(k, v) for k, v in view.query if k in ("from", "to")]
+    ranged = [(k, v) for k, v in view.query if k in ("from", "to", "segment")]
     taken = {p.flag for p in verb(kind.verb).params}
+    whom = (
+        ""
+        if "segment" in taken or not any(k == "segment" for k, _ in ranged)
+        else str(text("of all users, not of the segment alone"))
+    )
     try:
         asked = arguments(verb(kind.verb), [*query, *(r for r in ranged if r[0] in taken)])
         result = view.host.known(kind.verb, asked) if at_once else view.ask(kind.verb, asked)
@@ -113,8 +120,8 @@ def brief(view: View, name: str, *, at_once: bool = False) -> Brief:
     except UpswingError as error:
         return Brief(name, kind, href, problem=problem_of(error))
     if result is None:
-        return Brief(name, kind, href, waiting=f"{view.mark}-{name}", source=source)
-    return Brief(name, kind, href, str(result.verdict()), *_short(result, kind))
+        return Brief(name, kind, href, waiting=f"{view.mark}-{name}", source=source, whom=whom)
+    return Brief(name, kind, href, str(result.verdict()), *_short(result, kind), whom=whom)
 
 
 def _short(result: Result, kind: Kind) -> tuple[Markup, str]:

@@ -186,7 +186,7 @@ def _limits(table: Table, row: Sequence[Cell] | None, index: int) -> Interval | 
 def _headings(column: Column) -> Markup:
     return Markup(
         '<th scope="col" class="r">{}</th><th scope="col" class="r">{}</th><th scope="col" class="r">{}</th>'
-    ).format(column.label, text("before"), text("change"))
+    ).format(column.label, text("before"), text("Change"))
 
 
 def _is_number(value: Cell) -> bool:

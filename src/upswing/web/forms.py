@@ -39,7 +39,7 @@ CHOICES: Final[dict[str, Text]] = {
     "previous": text("the period before"), "year": text("the year before"), "funnel": text("Funnel"),
     "retention": text("Retention"), "lifecycle": text("Lifecycle"), "stickiness": text("Stickiness"), "paths": text("User paths"),
     "interval": text("Time between events"), "distribution": text("Frequency"), "new": text("New"), "returning": text("Returning"),
-    "resurrecting": text("Resurrecting"), "dormant": text("Dormant"), "bh": text("Benjamini–Hochberg"),
+    "resurrecting": text("Resurrecting"), "dormant": text("Dormant"), "active": text("Active"), "bh": text("Benjamini–Hochberg"),
     "by": text("Benjamini–Yekutieli"),
     "posthog": text("PostHog"), "mixpanel": text("Mixpanel"), "amplitude": text("Amplitude"),
     "clickhouse": text("ClickHouse"), "growingio": text("GrowingIO"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 
 from markupsafe import Markup
 
@@ -155,9 +156,7 @@ def chart_data(chart: Chart, table: Table, annotations: Sequence[Annotation] = (
         Chart(chart.kind, chart.table, chart.title, chart.x, ("lower", "upper")) if band and not chart.series else None
     )
     labels = labels_of(chart, table)
-    marks = [
-        [a.day.isoformat(), a.text] for a in annotations if a.day.isoformat() in {str(label)[:10] for label in labels}
-    ]
+    marks = [[held, a.text] for a in annotations if (held := _period_of(a.day, labels))]
     return {
         "kind": "line" if chart.kind == "interval" else chart.kind,
         "title": str(chart.title),
@@ -169,6 +168,18 @@ def chart_data(chart: Chart, table: Table, annotations: Sequence[Annotation] = (
         "open": _open(table, keys),
         "marks": marks,
     }
+
+
+def _period_of(day: date, labels: Sequence[str]) -> str:
+    """The label of the period that a day is in, of an axis over time; empty where there is none."""
+    try:
+        starts = [date.fromisoformat(str(label)[:10]) for label in labels]
+    except ValueError:
+        return ""
+    if len(starts) < 2 or sorted(starts) != starts:
+        return starts[0].isoformat() if starts == [day] else ""
+    ends = [*starts[1:], starts[-1] + (starts[-1] - starts[-2])]
+    return next((s.isoformat() for s, e in zip(starts, ends, strict=True) if s <= day < e), "")
 
 
 def _open(table: Table, keys: Sequence[str]) -> list[int]:

@@ -134,7 +134,7 @@ def _lifecycle(result: Any, place: Options) -> Found:
     if period is None or state is None:
         raise _nothing(text("--in {period} --state dormant", period=result.periods[-1].start))
     words = {"new": text("new"), "returning": text("returning"), "resurrecting": text("resurrecting"),
-             "dormant": text("dormant")}  # fmt: skip
+             "dormant": text("dormant"), "active": text("active")}  # fmt: skip
     keys = result.users_in(period, state, group=place.take("group"))
     return keys, text("{state} in {period}", state=words[state], period=period)
 
