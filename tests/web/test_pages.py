@@ -215,3 +215,10 @@ def test_parts_that_know_no_segment_say_so(site: httpx.Client) -> None:
     said = "of all users, not of the segment alone"
     assert said in site.get("/-/overview/alerts?segment=on_android").text
     assert said not in site.get("/-/overview/alerts").text
+
+
+def test_a_comparison_that_cannot_be_made_says_why(site: httpx.Client) -> None:
+    assert "there is no period before to compare it with" in site.get(f"{FUNNEL}&compare=previous").text
+    ranged = "compare=previous&from=2026-04-01&to=2026-05-01"
+    assert "there is no period before" not in site.get(f"{FUNNEL}&{ranged}").text
+    assert "The rows are periods" in site.get(f"/lifecycle?period=week&{ranged}").text

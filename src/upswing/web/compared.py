@@ -117,6 +117,11 @@ def change_html(moved: Change | None) -> Markup:
     )
 
 
+def not_compared(why: Text) -> Comparison:
+    """Why there is nothing to compare, in the comparison's place."""
+    return Comparison(str(text("Against the period before")), Markup('<p class="note">{}</p>').format(why))
+
+
 def compare(now: Table, before: Table) -> Comparison | None:
     """The main numbers of two answers by row; None where the rows are periods, which nothing pairs."""
     if (

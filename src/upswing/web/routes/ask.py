@@ -20,7 +20,7 @@ from upswing.spec.funnel import FunnelDefinition
 from upswing.verbs import VERBS, Verb
 from upswing.web.behind import links_behind
 from upswing.web.boards import board_of
-from upswing.web.compared import compare, side_by_side
+from upswing.web.compared import compare, not_compared, side_by_side
 from upswing.web.forms import ELSEWHERE, Field, Query, arguments, asked, fields
 from upswing.web.host import StillAskedError
 from upswing.web.render import render
@@ -197,7 +197,13 @@ def _extras(view: View, chosen: Verb, query: Query, result: Result) -> dict[str,
     found["board"] = board_of(result, view.definitions.documents)
     before = _previous(view, chosen, query, result)
     if before is not None:
-        found["compared"] = compare(result.tables()[0], before.tables()[0])
+        found["compared"] = compare(result.tables()[0], before.tables()[0]) or not_compared(
+            text("The rows are periods: each can be compared with the one above it.")
+        )
+    elif view.get("compare") == "previous" and _nothing_before(view, result):
+        found["compared"] = not_compared(
+            text("The log begins with this range: there is no period before to compare it with. Choose a later range.")
+        )
     return found
 
 
@@ -223,7 +229,7 @@ def _profile_note(view: View, chosen: Verb, query: Query, result: Result, profil
 
 def _previous(view: View, chosen: Verb, query: Query, result: Result) -> Result | None:
     """The same question about the period before, of the same length, where it is to be compared."""
-    if view.get("compare") != "previous":
+    if view.get("compare") != "previous" or _nothing_before(view, result):
         return None
     window = result.how.window
     length = window.stop - window.start
@@ -235,6 +241,12 @@ def _previous(view: View, chosen: Verb, query: Query, result: Result) -> Result 
         return view.ask(chosen.name, arguments(chosen, before))
     except UpswingError:
         return None
+
+
+def _nothing_before(view: View, result: Result) -> bool:
+    """Whether the log has no event before the range: numbers of an empty time would read as a rise."""
+    first = None if view.schema is None else view.schema.first_time
+    return first is not None and result.how.window.start.timestamp() * 1_000_000 <= first
 
 
 def _arranged(chosen: Verb, form: Mapping[str, Field]) -> tuple[list[Field], list[Field], list[Field]]:
