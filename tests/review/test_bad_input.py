@@ -128,12 +128,24 @@ def test_a_metric_divided_by_nothing_has_no_value(tmp_path, verb):
         assert {p.value for p in answer.points if p.metric in ("per_refund", "share")} == {None}
 
 
+def test_a_metric_whose_event_never_occurs_stops_no_other(tmp_path):
+    lost = "kind: metric\nname: lost\ntype: simple\nnumerator: {event: flown}\n---\n"
+    lost += "kind: metric\nname: also\ntype: derived\nexpression: lost + buys\n---\n"
+    with made(tmp_path, lost=lost + "kind: metric\nname: buys\ntype: simple\nnumerator: {event: buy}\n") as workspace:
+        for answer in (workspace.metrics(), workspace.alerts()):
+            told = [str(c.message) for c in answer.how.caveats if c.code == "no_event"]
+            assert told == [f"“{name}” is left out: no event 'flown' in the log" for name in ("lost", "also")]
+        assert {p.metric for p in workspace.metrics().points} == {"buys"}
+        with pytest.raises(UpswingError, match="UP302"):
+            workspace.metrics(["lost"])
+
+
 def test_a_stage_whose_event_never_occurs_is_named(tmp_path):
     with made(tmp_path, way=JOURNEY) as workspace:
         with pytest.raises(UpswingError) as refused:
             workspace.journey()
         assert refused.value.code == "UP302"
-        assert "flown" in str(refused.value)
+        assert "stage 'fly' of journey 'way': no event 'flown'" in str(refused.value)
         assert workspace.growth_points().points == ()  # the review does without it
 
 

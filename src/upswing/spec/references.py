@@ -55,6 +55,16 @@ def check_references(
                     _require(name, [*properties, "event", "user_id"], "UP301", message, document, path, problems)
 
 
+def events_of(data: Any) -> list[str]:
+    """Names of the events that a part of a definition asks for, without ``*``.
+
+    Args:
+        data: plain data, as in the file or dumped from the model.
+    """
+    named = (name for _, key, value in _walk(data, ()) if key in _EVENT_KEYS for name in _listed(value))
+    return list(dict.fromkeys(name for name in named if name != "*"))
+
+
 def _require(
     name: str, known: Sequence[str], code: str, message: Text, document: Document, path: tuple[str | int, ...],
     problems: Problems,

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from upswing.core.results import Caveat, Result
 from upswing.workspace.base import Moment, OpenWorkspace, Options
 
 if TYPE_CHECKING:
-    from upswing.core.results import Result
     from upswing.metrics.alerts import AlertsResult
     from upswing.spec.metric import MetricDefinition
     from upswing.spec.tree import TreeDefinition
+
+
+R = TypeVar("R", bound=Result)
 
 
 class MetricVerbs(OpenWorkspace):
@@ -34,13 +38,12 @@ class MetricVerbs(OpenWorkspace):
         options = Options(question)
         segment, stop = options.take("segment"), options.get("stop")
         require_sound(self.definitions)
-        chosen = [self._metric(n) for n in (names or self._metrics)]
+        chosen, left_out = self._chosen(names)
         by, compared = self._comparison(options.take("by"), stop)
         users = self._users(segment, stop)
         ask = partial(metric_series, self.log, chosen, known=self._metrics, **options.rest())
-        if compared is None:
-            return ask(users=users, by=by)
-        return in_segments(ask, self.log, compared, users)
+        found = ask(users=users, by=by) if compared is None else in_segments(ask, self.log, compared, users)
+        return _with(found, left_out)
 
     def explain_change(
         self,
@@ -98,8 +101,8 @@ class MetricVerbs(OpenWorkspace):
         from upswing.spec.tree import require_sound
 
         require_sound(self.definitions)
-        chosen = [self._metric(n) for n in (names or self._metrics)]
-        return find_alerts(self.log, chosen, known=self._metrics, days=days, stop=stop, fail=fail)
+        chosen, left_out = self._chosen(names)
+        return _with(find_alerts(self.log, chosen, known=self._metrics, days=days, stop=stop, fail=fail), left_out)
 
     @property
     def _metrics(self) -> dict[str, MetricDefinition]:
@@ -107,6 +110,26 @@ class MetricVerbs(OpenWorkspace):
         from upswing.spec.tree import metrics_of
 
         return metrics_of(self.definitions)
+
+    def _chosen(self, names: Sequence[str]) -> tuple[list[MetricDefinition], list[Caveat]]:
+        """The named metrics; without names all that the log has events for, and why others are left out."""
+        from upswing.core.i18n import text
+        from upswing.spec.metric import in_order
+        from upswing.spec.references import events_of
+
+        if names:
+            return [self._metric(name) for name in names], []
+        known, left_out = self._metrics, []
+        chosen = []
+        for metric in known.values():
+            needed = [e for m in in_order([metric], known) for e in events_of(m.model_dump(exclude_none=True))]
+            missing = next((e for e in needed if e not in self.log.schema.events), None)
+            if missing is None:
+                chosen.append(metric)
+            else:
+                why = text("“{metric}” is left out: no event '{name}' in the log", metric=metric.shown, name=missing)
+                left_out.append(Caveat("no_event", why))
+        return chosen or list(known.values()), left_out if chosen else []
 
     def _metric(self, name: str) -> MetricDefinition:
         from upswing.spec.metric import MetricDefinition
@@ -140,3 +163,8 @@ class MetricVerbs(OpenWorkspace):
         raise UsageError(
             text("no {kind} named '{name}'", kind="tree", name=name), code="UP201", hint=did_you_mean(name, known)
         )
+
+
+def _with(found: R, caveats: Sequence[Caveat]) -> R:
+    """An answer with further caveats."""
+    return replace(found, how=replace(found.how, caveats=(*found.how.caveats, *caveats))) if caveats else found
