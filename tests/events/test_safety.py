@@ -85,6 +85,15 @@ def test_killed_in_the_middle(log, large, phase):
     assert not spill_folder(log).exists()
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as in a terminal, also where the tests run in the background of a shell, which ignores it there."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_interrupted_by_the_user(log, large):
     before = state(log)
     with EventStore.open(log, memory="1GB") as store:
