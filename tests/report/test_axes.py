@@ -44,6 +44,7 @@ def test_no_two_ticks_read_alike(one, other, unit):
         (0.97, 1.004, "number", ["0.97", "0.98", "0.99", "1.00", "1.01"]),
         (0, 7200, "seconds", ["0 s", "30 min", "1 h", "1.5 h", "2 h"]),
         (0, 0, "count", ["0", "1"]),
+        (-0.05, 0.2, "difference", ["−10 pp", "0 pp", "+10 pp", "+20 pp"]),
     ],
 )
 def test_ticks_read_as_people_write_them(low, high, unit, shown):

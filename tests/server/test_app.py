@@ -15,9 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.server.workspaces import copied, serving
+from tests.server.workspaces import administered, copied, serving
 from upswing.core.errors import UsageError
-from upswing.facts.database import Facts
 from upswing.server.bodies import unpack
 from upswing.server.errors import BadRequestError, TooLargeError
 from upswing.server.headers import SAFE_HEADERS, language_of
@@ -47,9 +46,7 @@ def test_health(client: httpx.Client) -> None:
 
 def test_strangers_are_told_no_more_than_a_code(demo: Path, tmp_path: Path) -> None:
     root = copied(demo, tmp_path / "ws")
-    with Facts.open(root) as facts:
-        lin = facts.people.add("lin@example.com", role="admin", password="correct horse battery")
-        token = facts.tokens.new(lin, label="t")[0]
+    admin = administered(root)
     with serving(root) as client:
         ready = client.app.state.upswing.ready  # type: ignore[attr-defined]
         ready["disk"] = lambda: "UP872 cannot write /srv/secret/place"
@@ -61,7 +58,7 @@ def test_strangers_are_told_no_more_than_a_code(demo: Path, tmp_path: Path) -> N
         told = client.get("/readyz")
         assert told.status_code == 503
         assert (told.json()["checks"]["disk"], told.json()["checks"]["more"]) == ("UP872", "UP800")
-        known = client.get("/readyz", headers={"Authorization": f"Bearer {token}"})
+        known = client.get("/readyz", headers=admin)
         assert known.json()["checks"]["disk"] == "UP872 cannot write /srv/secret/place"
 
 

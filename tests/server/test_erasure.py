@@ -269,6 +269,16 @@ def test_what_an_interrupted_backup_left_goes_too(tmp_path: Path) -> None:
         assert not now_made.exists()
 
 
+def test_files_that_were_not_looked_into_are_named(tmp_path: Path) -> None:
+    with served(tmp_path / "w", people=False) as site:
+        data = tmp_path / "w" / "data"
+        (data / "uploads" / "0123456789abcdef").mkdir(parents=True)
+        for file in ("uploads/0123456789abcdef/sent.csv", "spool/000000000001.damaged"):
+            (data / file).write_bytes(b"lin.wei")
+        told = site.client().post("/api/v1/erasure", json={"user": "lin.wei"}).json()
+        assert told["unsearched"] == ["data/spool/000000000001.damaged", "data/uploads/0123456789abcdef/sent.csv"]
+
+
 def test_a_shared_device_is_not_swept_with_one_of_its_users(tmp_path: Path) -> None:
     with log(tmp_path) as store:
         bring(store, [("u1", "2026-01-01", "open"), ("u2", "2026-03-01", "open"), ("d9", "2026-03-02", "open")])

@@ -17,8 +17,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.server.workspaces import copied, serving
-from upswing.facts.database import Facts
+from tests.server.workspaces import administered, copied, serving
 from upswing.verbs import VERBS
 
 CHECKS = [
@@ -54,9 +53,7 @@ def test_answers_are_as_described(schema: Any, path: str, method: str) -> None:
 def test_so_is_everything_else(demo: Path, tmp_path: Path) -> None:
     """People, keys, tokens, audit, backup, jobs, erasure and intake, on a server of their own and with every right."""
     root = copied(demo, tmp_path / "ws")
-    with Facts.open(root) as facts:
-        admin = facts.people.add("lin@example.com", role="admin", password="correct horse battery")
-        token = facts.tokens.new(admin, label="t")[0]
+    admin = administered(root)
     with serving(root) as client:
         document = client.get("/api/v1/openapi.json").json()
         found = schemathesis.openapi.from_dict(document)
@@ -69,7 +66,7 @@ def test_so_is_everything_else(demo: Path, tmp_path: Path) -> None:
         ]
         assert len(others) > 25
         for path, method in others:
-            ask(found[path][method], examples=5, headers={"Authorization": f"Bearer {token}"})
+            ask(found[path][method], examples=5, headers=admin)
 
 
 def ask(operation: Any, *, examples: int, headers: dict[str, str] | None = None) -> None:

@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from upswing.demo.run import run_demo
+from upswing.facts.database import Facts
 from upswing.server.app import create_app
 from upswing.server.settings import ServerSettings
 
@@ -31,6 +32,13 @@ def copied(demo: Path, folder: Path) -> Path:
     """A workspace of one's own."""
     shutil.copytree(demo, folder)
     return folder
+
+
+def administered(root: Path) -> dict[str, str]:
+    """Give a workspace an administrator; what a request of theirs shows."""
+    with Facts.open(root) as facts:
+        admin = facts.people.add("lin@example.com", role="admin", password="correct horse battery")
+        return {"Authorization": f"Bearer {facts.tokens.new(admin, label='test')[0]}"}
 
 
 @contextmanager

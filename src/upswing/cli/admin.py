@@ -366,6 +366,9 @@ def erase(workspace_dir: Path | None, user: str, for_good: bool, yes: bool, as_j
                                   **{k: counts[k] for k in ("events", "aliases", "quarantined", "clicks")}))  # fmt: skip
     if counts.get("leftovers") and not as_json:
         say(text("{n} leftovers of interrupted backups were deleted", n=counts["leftovers"]))
+    unsearched = report.get("unsearched")
+    if isinstance(unsearched, list | tuple) and unsearched and not as_json:
+        say(text("these files were not looked into and may hold the user: {files}", files=", ".join(unsearched)))
     mentioned = report.get("mentioned")
     if isinstance(mentioned, dict) and mentioned and not as_json:
         say(text("the user still stands in properties of others' events: {names}", names=", ".join(mentioned)))

@@ -257,7 +257,7 @@ def with_groups(main: Table, by: Text | str, groups: Iterable[tuple[str, Sequenc
 
 def _bare(cell: Cell) -> object:
     """A number that is shown with its unit, as a number."""
-    return getattr(cell, "value", None) if hasattr(cell, "value") else cell
+    return getattr(cell, "value", cell)
 
 
 def plain(value: object) -> object:

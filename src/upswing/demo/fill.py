@@ -81,18 +81,18 @@ def settle(root: Path, *, seed: int, users: int) -> None:
         project.update(SETTINGS)
 
     edit_yaml(root / PROJECT_FILE, change)
-    for name, body in DEFINITIONS.items():
-        path = root / name
-        path.parent.mkdir(exist_ok=True)
-        if not path.exists():
-            path.write_text(body, encoding="utf-8")
     locale, today = current_locale(), datetime.now(ZoneInfo(str(SETTINGS["timezone"]))).date()
-    for name, paper in papers(locale, users=users, today=today).items():
+    files: dict[str, str | dict[str, object]] = {
+        **DEFINITIONS,
+        **papers(locale, users=users, today=today),
+        **dict([notes(locale, seed=seed)]),
+    }
+    for name, body in files.items():
         path = root / name
         path.parent.mkdir(exist_ok=True)
-        if not path.exists():
-            write_yaml(path, paper)
-    name, said = notes(locale, seed=seed)
-    if not (root / name).exists():
-        (root / name).parent.mkdir(exist_ok=True)
-        (root / name).write_text(said, encoding="utf-8")
+        if path.exists():
+            continue
+        if isinstance(body, str):
+            path.write_text(body, encoding="utf-8")
+        else:
+            write_yaml(path, body)

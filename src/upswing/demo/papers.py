@@ -9,13 +9,15 @@ from __future__ import annotations
 import csv
 import io
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
 from typing import Final
 
 from upswing.diagnose.evidence import COLUMNS
 from upswing.diagnose.evidence import FILE as NOTES_FILE
 
+Say = Callable[[str, str], str]
+"""Chooses between the English and the Chinese words."""
 WEEKS: Final = 26
 """Length of the demo's log."""
 
@@ -28,12 +30,15 @@ def papers(locale: str, *, users: int, today: date) -> dict[str, dict[str, objec
         users: about how many install the app; the reach of hypotheses follows from it.
         today: initiatives stand where they stand today; a board of last spring would be overdue throughout.
     """
-    chinese = locale == "zh-CN"
+
+    def say(en: str, zh: str) -> str:
+        return zh if locale == "zh-CN" else en
+
     weekly = max(10, users // WEEKS)
-    made: dict[str, dict[str, object]] = {"journeys/first_month.yml": _journey(chinese)}
-    for name, body in (*_open_hypotheses(chinese, weekly), *_decided_hypotheses(chinese, weekly)):
+    made: dict[str, dict[str, object]] = {"journeys/first_month.yml": _journey(say)}
+    for name, body in (*_open_hypotheses(say, weekly), *_decided_hypotheses(say, weekly)):
         made[f"hypotheses/{name}.yml"] = {"kind": "hypothesis", "name": name, **body}
-    for name, body in _initiatives(chinese, today):
+    for name, body in _initiatives(say, today):
         made[f"initiatives/{name}.yml"] = {"kind": "initiative", "name": name, **body}
     return made
 
@@ -84,12 +89,9 @@ _SAID: Final[tuple[tuple[str, float, tuple[tuple[str, str], ...]], ...]] = (
 """Source, mean of its scores from 1 to 5, and what some wrote, in English and in Chinese."""
 
 
-def _journey(chinese: bool) -> dict[str, object]:
+def _journey(say: Say) -> dict[str, object]:
     def one(name: str, en: str, zh: str, event: str, **rest: object) -> dict[str, object]:
         return {"name": name, "label": {"en": en, "zh": zh}, "enters": {"event": event}, **rest}
-
-    def say(en: str, zh: str) -> str:
-        return zh if chinese else en
 
     return {
         "kind": "journey", "name": "first_month", "label": {"en": "The first month", "zh": "第一个月"},
@@ -120,10 +122,7 @@ def _journey(chinese: bool) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _open_hypotheses(chinese: bool, weekly: int) -> Iterator[tuple[str, Mapping[str, object]]]:
-    def say(en: str, zh: str) -> str:
-        return zh if chinese else en
-
+def _open_hypotheses(say: Say, weekly: int) -> Iterator[tuple[str, Mapping[str, object]]]:
     yield "code_autofill", {
         "label": {"en": "Read the code by itself", "zh": "自动读取验证码"}, "owner": "activation",
         "state": say("I want to begin, and the code does not come", "我想开始，验证码却不来"),
@@ -161,7 +160,7 @@ def _open_hypotheses(chinese: bool, weekly: int) -> Iterator[tuple[str, Mapping[
     }  # fmt: skip
 
 
-def _decided_hypotheses(chinese: bool, weekly: int) -> Iterator[tuple[str, Mapping[str, object]]]:
+def _decided_hypotheses(say: Say, weekly: int) -> Iterator[tuple[str, Mapping[str, object]]]:
     """Three points of the forecast; effect and its standard error; who; what was decided."""
     for name, en, zh, forecast, found, by, decision, day in (
         ("skip_tour", "A tour that can be skipped", "可跳过的引导", (0.01, 0.04, 0.08), (0.031, 0.012), "activation",
@@ -181,19 +180,16 @@ def _decided_hypotheses(chinese: bool, weekly: int) -> Iterator[tuple[str, Mappi
         effect, se = found
         yield name, {
             "label": {"en": en, "zh": zh}, "owner": by,
-            "state": "有顾虑" if chinese else "Something holds me back",
-            "trace": "该处的通过率低" if chinese else "A low rate of passing there",
-            "lever": zh if chinese else en, "metric": "activation_rate",
+            "state": say("Something holds me back", "有顾虑"),
+            "trace": say("A low rate of passing there", "该处的通过率低"),
+            "lever": say(en, zh), "metric": "activation_rate",
             "forecast": {"low": low, "likely": likely, "high": high, "by": by, "source": "judgement"},
             "reach": weekly, "cost": 5, "stage": "shipped" if decision == "ship" else "dropped",
             "outcome": {"effect": effect, "se": se, "decided": day, "decision": decision},
         }  # fmt: skip
 
 
-def _initiatives(chinese: bool, today: date) -> Iterator[tuple[str, Mapping[str, object]]]:
-    def say(en: str, zh: str) -> str:
-        return zh if chinese else en
-
+def _initiatives(say: Say, today: date) -> Iterator[tuple[str, Mapping[str, object]]]:
     def day(ahead: int) -> str:
         return (today + timedelta(days=ahead)).isoformat()
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats as distributions
 
-from upswing.core.errors import UsageError, did_you_mean
+from upswing.core.errors import UsageError
 from upswing.core.i18n import Text, text
 from upswing.core.numbers import format_count
 from upswing.core.results import Caveat, Chart, Column, HowComputed, Result, Table
@@ -186,7 +186,7 @@ def journey(
         UsageError: UP302 an event of a stage that the log does not have.
     """
     for stage in definition.stages:
-        _require_event(log, definition, stage)
+        _require_events(log, definition, stage)
     answer = funnel(log, as_funnel(definition), start=start, stop=stop, users=users)
     where = placed(definition, notes)
     stages = tuple(_stage(definition, stage, where[stage.name], answer, i) for i, stage in enumerate(definition.stages))
@@ -279,15 +279,17 @@ def draft(log: EventLog, name: str, *, start: str | None = None, stop: str | Non
     return {"kind": "journey", "name": name, "window": f"{found.window_days}d", "stages": stages}
 
 
-def _require_event(log: EventLog, definition: JourneyDefinition, stage: Stage) -> None:
+def _require_events(log: EventLog, definition: JourneyDefinition, stage: Stage) -> None:
     """A stage whose event never occurs is named with its journey, which is a file that somebody wrote."""
-    for event in (*(stage.enters.events or ()), *(() if stage.leaves is None else stage.leaves.events or ())):
-        if event not in log.schema.events:
-            raise UsageError(
-                text("stage '{stage}' of journey '{journey}': no event '{name}' in the log", stage=stage.name,
-                     journey=definition.name, name=event),
-                code="UP302", hint=did_you_mean(event, log.schema.events),
-            )  # fmt: skip
+    leaves = () if stage.leaves is None else stage.leaves.events or ()
+    try:
+        log.require_known((*(stage.enters.events or ()), *leaves))
+    except UsageError as error:
+        raise UsageError(
+            text("stage '{stage}' of journey '{journey}': {cause}", stage=stage.name, journey=definition.name,
+                 cause=error.message),
+            code="UP302", hint=error.hint,
+        ) from None  # fmt: skip
 
 
 def _drafted(event: str, index: int) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from upswing.sequences.periods import PeriodGrid
 from upswing.spec.steps import EventMatch
 
 Moment = str | date | datetime | None
+Listed = State | Literal["active"]
+"""Whose users can be listed: those in a state, or all that are active."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,9 @@ class LifecycleResult(Result):
     periods: tuple[LifecyclePeriod, ...]
     by: str | None = None
     groups: tuple[LifecycleGroup, ...] = ()
-    members: Callable[[int, State | Literal["active"], str | None], Keys] | None = field(
-        default=None, repr=False, compare=False
-    )
+    members: Callable[[int, Listed, str | None], Keys] | None = field(default=None, repr=False, compare=False)
 
-    def users_in(self, period: str, state: State | Literal["active"], *, group: str | None = None) -> Keys:
+    def users_in(self, period: str, state: Listed, *, group: str | None = None) -> Keys:
         """Sorted keys of the users in a state in a period, in all or in one group, by the pass that counted them; the active
         ones are all but the dormant.
 
@@ -229,7 +229,7 @@ def lifecycle(
             for i in range(1, grid.n_periods)
         )
 
-    def members(index: int, state: State | Literal["active"], group: str | None) -> Keys:
+    def members(index: int, state: Listed, group: str | None) -> Keys:
         wanted = [i for i, known in enumerate(STATES) if known == state or (state == "active" and known != "dormant")]
         place = place_of(() if groups is None else groups.names, group)
         return users_of(scan, request, lambda batch: np.isin(kernel.states(batch, index + 1), wanted), groups, place)

@@ -69,6 +69,7 @@ class Erasure:
         clicks: reported clicks on advertisements.
         users: ids that the log does not know any more.
         leftovers: of backups that were cut short, deleted whole as they may hold the user.
+        unsearched: files in the data folder that may hold the user and were not looked into.
         mentioned: events of others in which one of the ids stands as a property: name of the property → rows. They stay.
     """
 
@@ -79,6 +80,7 @@ class Erasure:
     clicks: int = 0
     users: int = 0
     leftovers: int = 0
+    unsearched: tuple[str, ...] = ()
     mentioned: Mapping[str, int] = field(default_factory=dict)
 
 

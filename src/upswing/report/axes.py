@@ -9,7 +9,7 @@ from typing import Final
 from markupsafe import Markup
 
 from upswing.core.i18n import current_locale
-from upswing.core.numbers import MINUS, format_compact, format_seconds
+from upswing.core.numbers import MINUS, format_compact, format_points, format_seconds
 from upswing.core.results import Cell, Chart, Unit
 
 WIDTH: Final = 960
@@ -58,8 +58,11 @@ def tick_words(ticks: Sequence[float], unit: Unit) -> list[str]:
     locale = current_locale()
     if unit == "seconds":
         return [format_seconds(tick, locale=locale) for tick in ticks]
-    if unit in ("ratio", "change", "difference"):
+    if unit in ("ratio", "change"):
         return [f"{words}%" for words in _plain([100 * tick for tick in ticks])]
+    if unit == "difference":
+        places = _places([100 * tick for tick in ticks])
+        return [format_points(tick, locale=locale, digits=places) for tick in ticks]
     if max(abs(tick) for tick in ticks) < 1000:
         return _plain(ticks)
     short = [format_compact(tick, locale=locale) for tick in ticks]
@@ -112,8 +115,13 @@ def _step(least: float, *, whole: bool) -> float:
     return max(1.0, math.ceil(step)) if whole else step
 
 
+def _places(ticks: Sequence[float]) -> int:
+    """Decimals that the ticks have."""
+    return next((p for p in range(10) if all(abs(t - round(t, p)) <= 1e-9 * max(1.0, abs(t)) for t in ticks)), 10)
+
+
 def _plain(ticks: Sequence[float]) -> list[str]:
-    places = next((p for p in range(10) if all(abs(t - round(t, p)) <= 1e-9 * max(1.0, abs(t)) for t in ticks)), 10)
+    places = _places(ticks)
     shown = [f"{abs(tick):,.{places}f}" for tick in ticks]
     return [
         MINUS + words if tick < 0 and words.strip("0.,") else words for tick, words in zip(ticks, shown, strict=True)

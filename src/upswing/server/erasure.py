@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
@@ -19,6 +20,7 @@ from upswing.facts.database import Facts
 from upswing.server.audit import facts_of, record
 from upswing.server.backup import remove_leftovers
 from upswing.server.intake.service import Intake, empty_spool
+from upswing.server.settings import UPLOADS
 from upswing.server.state import needs, state_of
 from upswing.spec.operations import KeepRule
 
@@ -49,7 +51,10 @@ def erase_everywhere(
         empty_spool(intake)
     with writing() as store:
         found = erase_user(store, user_id, at=now(), for_good=for_good)
-    return replace(found, leftovers=remove_leftovers(root))
+        spool = store.path.parent / "spool"
+    left = [*spool.glob("*.damaged"), *(root / UPLOADS).glob("*/*")]
+    unsearched = tuple(sorted(os.path.relpath(file, root) for file in left if file.is_file()))
+    return replace(found, leftovers=remove_leftovers(root), unsearched=unsearched)
 
 
 def apply_keep_rules(writing: Writing, rules: list[KeepRule]) -> dict[str, int]:

@@ -27,7 +27,7 @@ Resolve = Callable[[str, int], list[str]]
 
 VARIABLE: Final = "UPSWING_ALLOW_OUTGOING"
 _MOST_REDIRECTS: Final = 5
-_MOST_BYTES: Final = 1 << 20
+_MOST_BYTES: Final = 64 << 10
 _PORTS: Final = {"http": 80, "https": 443}
 _GLOBAL_UNICAST: Final = ipaddress.IPv6Network("2000::/3")
 # 6to4 (RFC 3056) and Teredo (RFC 4380) are inside of that and carry an IPv4 address
@@ -41,7 +41,7 @@ class Reply:
     Args:
         status: of HTTP.
         headers: names in lower case.
-        body: at most 1 MiB.
+        body: its beginning, at most 64 KiB, or what came in time.
     """
 
     status: int
@@ -168,18 +168,28 @@ class Outgoing:
                     extensions={"sni_hostname": target.host},
                 ) as answer,
             ):  # fmt: skip
-                taken = bytearray()
-                for piece in answer.iter_bytes():
-                    taken += piece
-                    if len(taken) > _MOST_BYTES:
-                        raise httpx.ReadError("the answer is too large")
-                return Reply(answer.status_code, dict(answer.headers), bytes(taken))
+                return Reply(answer.status_code, dict(answer.headers), _beginning(answer, until))
         except Exception:
             if time.monotonic() >= until:
                 raise _too_slow() from None
             raise
         finally:
             end.cancel()
+
+
+def _beginning(answer: httpx.Response, until: float) -> bytes:
+    """What is read of a body. The status says already what became of the request: a body that drips makes no failure of it,
+    after which it would be sent again."""
+    taken = bytearray()
+    try:
+        for piece in answer.iter_bytes():
+            taken += piece
+            if len(taken) >= _MOST_BYTES:
+                break
+    except Exception:
+        if time.monotonic() < until:
+            raise
+    return bytes(taken[:_MOST_BYTES])
 
 
 def is_public(address: str) -> bool:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 from upswing.core.errors import UsageError
 from upswing.core.i18n import text
+
+UPLOADS: Final = Path("data") / "uploads"
+"""Where files of events lie that a page took and that are not imported yet; they go after a day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,13 +20,13 @@ from upswing.events.readers import stage
 from upswing.events.statements import listed, statement
 from upswing.events.store import EventStore, spill_folder
 from upswing.events.summary import ImportSummary
+from upswing.server.settings import UPLOADS
 from upswing.web.background import Task
 
 if TYPE_CHECKING:
     from upswing.core.calendar import Calendar
     from upswing.web.host import Host
 
-FOLDER: Final = Path("data") / "uploads"
 HEAD: Final = 1 << 18
 _ID: Final = re.compile(r"^[0-9a-f]{16}$")
 _PLAIN: Final = frozenset({".csv", ".tsv", ".txt", ".jsonl", ".ndjson"})
@@ -69,7 +69,7 @@ class Uploads:
         """
         self._clear()
         upload = secrets.token_hex(8)
-        folder = self.host.root / FOLDER / upload
+        folder = self.host.root / UPLOADS / upload
         folder.mkdir(parents=True)
         for name, content in files:
             with (folder / _safe_name(name)).open("wb") as out:
@@ -82,7 +82,7 @@ class Uploads:
         Raises:
             UsageError: UP883 no such upload.
         """
-        folder = self.host.root / FOLDER / upload
+        folder = self.host.root / UPLOADS / upload
         if not _ID.match(upload) or not folder.is_dir():
             raise UsageError(text("this upload is not there any more"), code="UP883", hint=text("send the file again"))
         return sorted(p for p in folder.iterdir() if not p.name.startswith("."))
@@ -90,7 +90,7 @@ class Uploads:
     def preview(self, upload: str, calendar: Calendar, given: ColumnMapping | None = None) -> Preview:
         """The first file's columns and rows, and what they are taken for."""
         first = self.files(upload)[0]
-        with _aside(self.host.root / FOLDER / upload) as folder:
+        with _aside(self.host.root / UPLOADS / upload) as folder:
             head = _head(first, folder)
             with EventStore.create(folder / "preview.duckdb") as store:
                 (file,) = expand([head], spill_folder(store.path))
@@ -115,16 +115,16 @@ class Uploads:
     ) -> ImportSummary:
         def progress(phase: object, fraction: float, rate: float | None = None) -> None:
             # the folder is the server's own affair
-            run.tell(str(phase).replace(f"{self.host.root / FOLDER / upload}/", ""), fraction, rate)
+            run.tell(str(phase).replace(f"{self.host.root / UPLOADS / upload}/", ""), fraction, rate)
 
         files = self.files(upload)
         with self.host.writing() as store:
             summary = import_files(store, files, mapping=mapping, calendar=calendar, progress=progress)
-        shutil.rmtree(self.host.root / FOLDER / upload, ignore_errors=True)
+        shutil.rmtree(self.host.root / UPLOADS / upload, ignore_errors=True)
         return summary  # only now, after `writing` has ended, do questions see it
 
     def _clear(self) -> None:
-        folder = self.host.root / FOLDER
+        folder = self.host.root / UPLOADS
         for old in folder.iterdir() if folder.is_dir() else ():
             if time.time() - old.stat().st_mtime > KEPT_SECONDS:
                 shutil.rmtree(old, ignore_errors=True)
