@@ -105,6 +105,7 @@ def test_the_same_file_does_not_bring_them_back_but_a_new_life_counts(tmp_path: 
         renamed.write_text(file.read_text(encoding="utf-8") + "u3,2026-01-02,open\n", encoding="utf-8")
         summary = import_files(store, [renamed], calendar=UTC)
         assert summary.rows_added == 1
+        assert any("1 of those known already were of users who have been erased" in str(m) for m in summary.messages)
         assert [row[0] for row in content(store)] == ["u2", "u3"]
         assert sweep_quarantine(store) == 1
         assert store.count("SELECT count(*) FROM quarantine") == 0

@@ -186,7 +186,14 @@ class _Import:
             skipping = bool(self.files) and mark_duplicates(store, self.files, self.plan.properties)
         with store.watched(self.progress, text("sorting"), rows):
             added = self._insert_events(skipping)
-            added -= refuse_erased(store, list(self.files))
+            refused = refuse_erased(store, list(self.files))
+            added -= refused
+        if refused:
+            self.messages.append(
+                text(
+                    "{n} of those known already were of users who have been erased, and were refused", n=f"{refused:,}"
+                )
+            )
         quarantined: dict[str, int] = {}
         for import_id, file in self.files.items():
             self._record(import_id, file, quarantined)

@@ -38,7 +38,8 @@ class ImportSummary:
     Args:
         rows_read: rows in the files.
         rows_added: rows that are in the log now and were not before.
-        rows_duplicate: rows that the log had already, or that repeat an event id.
+        rows_duplicate: rows that the log had already, or that repeat an event id; also those of users who were erased, which
+            a message counts.
         quarantined: rows set aside, by reason (see `REASONS`).
         rows_repeated: rows added although an equal row stands in the same file; kept, since without an event id nothing
             says that they are one event.
